@@ -1,0 +1,41 @@
+"""The nine diagnoses: names as the folders spell them, short codes, and what else they are called.
+
+Standard library only: everything may import it.
+"""
+
+import re
+
+_IMAGE_ID = re.compile(r"^[A-Z]{2,8}_\d{5,}")
+
+# Folder name -> the code the ISIC archive's ground-truth tables use for the same diagnosis.
+# Alphabetical, which is also the order every classifier in this package numbers its outputs by.
+ISIC9 = {
+    "actinic keratosis": "AK",
+    "basal cell carcinoma": "BCC",
+    "dermatofibroma": "DF",
+    "melanoma": "MEL",
+    "nevus": "NV",
+    "pigmented benign keratosis": "BKL",
+    "seborrheic keratosis": "SEK",
+    "squamous cell carcinoma": "SCC",
+    "vascular lesion": "VASC",
+}
+
+
+def column(label: str) -> str:
+    """The name of a class's probability column in `predictions.csv`: `p_basal_cell_carcinoma`."""
+    return "p_" + label.replace(" ", "_")
+
+
+def code(label: str) -> str:
+    """A short name for axes with little room: the ISIC code, or the label itself where unknown."""
+    return ISIC9.get(label, label)
+
+
+def image_id(stem: str) -> str:
+    """The archive's id at the start of a file name (`ISIC_0000139`), or "" where there is none.
+
+    Other names say nothing about which photograph it is: `1.jpg` stands in many folders.
+    """
+    match = _IMAGE_ID.match(stem)
+    return match.group() if match else ""
