@@ -1,0 +1,354 @@
+"""The index: one table, one row a photograph, that everything in this package takes and returns.
+
+| column | |
+|---|---|
+| `file` | path relative to the set's root, `/`-separated: the key, unique |
+| `label` | class name as the folders spell it |
+| `split` | `train` or `test`, as published; a set without such folders is all `train` |
+| `image_id`, `lesion_id`, `patient_id`, `source` | empty where unknown |
+| `width`, `height`, `sha256`, `problem` | of the file; `problem` says why it is set aside |
+| `augmented_from` | the `file` an added copy was made from, else empty |
+| `group` | photographs that share an image id, a lesion or a patient share a group |
+
+`audit` adds `cluster` and `official_label`, `splits` adds `fold`. The set's folder and name travel in
+`index.attrs` (`root`, `name`), as do files that were passed over (`ignored`).
+"""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from skincnn import config, images
+from skincnn.labels import ISIC9, image_id
+
+NAMES = ("isic9", "sample")
+COLUMNS = (
+    "file label split image_id lesion_id patient_id source width height sha256 problem "
+    "augmented_from group"
+).split()
+COPIES = "augmented/"  # how the `file` of an added copy begins, whatever folder holds it
+_FACTS = ["file", "size", "mtime_ns", "width", "height", "sha256", "problem"]
+_HOW_TO = (
+    f"Give a folder of class folders, set {config.DATA_VARIABLE}, run `skincnn download isic9`, "
+    "or use the synthetic set with `skincnn sample`."
+)
+
+
+class DataError(ValueError):
+    """A folder that cannot be read as a set of photographs; the message says what to do."""
+
+
+def find(name_or_folder: str | Path | None = None) -> tuple[str, Path]:
+    """Which set a name, a folder or nothing at all means.
+
+    With nothing, `SKINCNN_DATA` decides, then `data/raw/`, then the synthetic sample set, which is
+    not drawn here (`load` does).
+
+    Returns:
+        The set's name and folder.
+
+    Raises:
+        DataError: no such name or folder, or `SKINCNN_DATA` points nowhere.
+    """
+    variable = config.data_variable()
+    if variable is not None and not variable.is_dir():
+        raise DataError(f"{config.DATA_VARIABLE}={variable}: no such folder. {_HOW_TO}")
+    if name_or_folder == "sample":
+        return "sample", config.sample_dir()
+    if name_or_folder in (None, "isic9"):
+        places = [config.raw_dir() / "isic9", config.raw_dir()]
+        if variable is not None:
+            # A named folder is meant: nothing else is looked at, or a typing error trains on
+            # another set without a word.
+            places = [variable / "isic9", variable]
+        for place in places:
+            if place.is_dir() and _set_root(place) is not None:
+                place = place.resolve()
+                return ("isic9" if set(ISIC9) <= _class_names(place) else place.name), place
+        if variable is not None:
+            return variable.name, variable.resolve()
+        if name_or_folder is None:
+            return "sample", config.sample_dir()
+        raise DataError(f"The set 'isic9' is not in {config.raw_dir()}. {_HOW_TO}")
+    folder = Path(name_or_folder).expanduser()
+    if not folder.is_dir():
+        names = ", ".join(NAMES)
+        raise DataError(f"{str(name_or_folder)!r} is no folder and no set ({names}). {_HOW_TO}")
+    return folder.resolve().name, folder.resolve()
+
+
+def load(
+    name_or_folder: str | Path | None = None, strict: bool = False, progress: bool = True
+) -> pd.DataFrame:
+    """Build the index of a set: every photograph decoded once, every unusable one named.
+
+    Understands the Kaggle archive as it unpacks (its second copy of the tree, `__MACOSX`, hidden
+    files and stray folders are passed over and listed in `attrs["ignored"]`), any folder of class
+    folders, with or without Train and Test above them, and the sample set. A `metadata.csv` beside
+    the photographs (`image_id`, and any of `lesion_id`, `patient_id`, `source`) is joined in.
+    What was found is remembered by path, size and time, so a second load is quick.
+
+    Args:
+        name_or_folder: `isic9`, `sample`, a folder, or None to look where `find` looks.
+        strict: raise on the first unusable file instead of setting it aside.
+        progress: show a progress bar.
+
+    Returns:
+        The index, sorted by `file`; rows with a `problem` are set aside (see `usable`).
+
+    Raises:
+        DataError: no such set, no class folder with photographs in it, nothing usable, or, with
+            `strict`, an unusable file.
+
+    Example:
+        >>> index = data.load("sample")
+        >>> data.usable(index).groupby("label").size()
+    """
+    name, folder = find(name_or_folder)
+    if name == "sample" and folder == config.sample_dir():
+        from skincnn import sample  # draws only when it has to
+
+        sample.make(folder, progress=progress)
+    root = _set_root(folder)
+    if root is None:
+        raise DataError(f"No class folders with photographs in {folder}. {_HOW_TO}")
+    found, ignored = _list_files(root)
+    if root != folder:
+        ignored += [(p.name + "/", "another copy of the tree") for p in _other_trees(folder, root)]
+    facts = _facts(root, [file for file, _, _ in found], progress)
+    index = pd.DataFrame(found, columns=["file", "label", "split"]).merge(
+        facts, on="file", validate="one_to_one"
+    )
+    index["image_id"] = [image_id(Path(file).stem) for file in index["file"]]
+    index = _join_metadata(index, root / "metadata.csv")
+    index["augmented_from"] = ""
+    index["group"] = _groups(index)
+    index = index[COLUMNS].sort_values("file", ignore_index=True)
+    index.attrs = {"root": str(root), "name": name, "ignored": sorted(ignored)}
+
+    bad = index[index["problem"] != ""]
+    if strict and len(bad):
+        row = bad.iloc[0]
+        raise DataError(f"{root / row['file']}: {row['problem']} ({len(bad)} unusable in all)")
+    if len(bad) == len(index):
+        raise DataError(
+            f"None of the {len(index)} files in {root} can be used; the first, "
+            f"{bad['file'].iloc[0]}: {bad['problem'].iloc[0]}"
+        )
+    return index
+
+
+def usable(index: pd.DataFrame) -> pd.DataFrame:
+    """The rows that are photographs: without those set aside."""
+    return index[index["problem"] == ""].reset_index(drop=True)
+
+
+def set_aside(index: pd.DataFrame) -> pd.DataFrame:
+    """Everything that did not become data and why: columns `file`, `reason`."""
+    bad = index.loc[index["problem"] != "", ["file", "problem"]]
+    bad = bad.rename(columns={"problem": "reason"})
+    passed_over = pd.DataFrame(index.attrs.get("ignored", []), columns=["file", "reason"])
+    empty = sorted(set(index["label"]) - set(usable(index)["label"]))
+    classes = pd.DataFrame(
+        [(label, "class with no usable photograph") for label in empty], columns=["file", "reason"]
+    )
+    return pd.concat([classes, bad, passed_over], ignore_index=True).astype(str)
+
+
+def classes(index: pd.DataFrame) -> list[str]:
+    """The class names of the usable rows in alphabetical order: position is the class number."""
+    return sorted(usable(index)["label"].unique())
+
+
+def counts(index: pd.DataFrame) -> pd.DataFrame:
+    """Usable photographs by class (rows) and split (columns), with totals."""
+    table = pd.crosstab(usable(index)["label"], usable(index)["split"])
+    table = table.reindex(columns=[s for s in ("train", "test") if s in table])
+    table["all"] = table.sum(axis=1)
+    table.loc["all"] = table.sum()
+    return table.rename_axis(columns=None)
+
+
+def paths(index: pd.DataFrame) -> list[Path]:
+    """Where each row's file is on this machine."""
+    if "root" not in index.attrs:
+        raise DataError("This index has lost its attrs['root']: copy attrs after joining tables.")
+    root = Path(index.attrs["root"])
+    copies = Path(index.attrs.get("augmented_root", root))
+    return [
+        copies / file.removeprefix(COPIES) if source else root / file
+        for file, source in zip(index["file"], index["augmented_from"], strict=True)
+    ]
+
+
+def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
+    """SHA-256 over some columns of a table, whatever the order of its rows."""
+    lines = sorted(frame[columns].astype(str).agg("\t".join, axis=1))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+# --- the tree -------------------------------------------------------------------------------
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Sub-folders that may hold data, in order."""
+    return sorted(
+        p for p in folder.iterdir() if p.is_dir() and p.name[0] != "." and p.name != "__MACOSX"
+    )
+
+
+def _splits(folder: Path) -> dict[str, Path]:
+    return {p.name.lower(): p for p in _visible(folder) if p.name.lower() in ("train", "test")}
+
+
+def _is_photograph(path: Path) -> bool:
+    return path.suffix.lower() in images.EXTENSIONS and path.is_file()
+
+
+def _holds_photographs(folder: Path) -> bool:
+    return any(_is_photograph(p) for p in folder.iterdir())
+
+
+def _is_set(folder: Path) -> bool:
+    splits = _splits(folder)
+    return any(
+        _holds_photographs(p) for f in (splits.values() or [folder]) for p in _visible(f)
+    )
+
+
+def _set_root(folder: Path) -> Path | None:
+    """The shallowest folder, at most three below, that holds class folders or Train and Test."""
+    level = [folder]
+    for _ in range(4):
+        # Train/ and Test/ themselves look like sets of class folders: never step into them.
+        roots = [p for p in level if _is_set(p)]
+        with_splits = [p for p in roots if _splits(p)]
+        if roots:
+            return (with_splits or roots)[0]
+        level = [child for p in level for child in _visible(p)]
+    return None
+
+
+def _other_trees(folder: Path, root: Path) -> list[Path]:
+    return [p for p in _visible(folder) if p != root and p not in root.parents and _set_root(p)]
+
+
+def _class_names(folder: Path) -> set[str]:
+    root = _set_root(folder)
+    return {p.name for f in (_splits(root).values() or [root]) for p in _visible(f)}
+
+
+def _list_files(root: Path) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
+    """(file, label, split) of every candidate, and (path, reason) of all that was passed over."""
+    found, ignored = [], []
+    splits = _splits(root) or {"train": root}
+    in_tree = set(splits.values())
+    nine = set(ISIC9) <= {p.name for f in in_tree for p in _visible(f)}
+
+    def passed_over(path: Path, reason: str) -> None:
+        ignored.append((path.relative_to(root).as_posix() + "/" * path.is_dir(), reason))
+
+    if root not in in_tree:
+        for path in sorted(root.iterdir()):
+            if path not in in_tree and (path.is_dir() or path.name[0] == "."):
+                passed_over(path, "outside Train and Test")
+    for split, folder in sorted(splits.items()):
+        class_folders = _visible(folder)
+        for path in sorted(folder.iterdir()):
+            if path not in class_folders and (path.is_dir() or _is_photograph(path)):
+                passed_over(path, "hidden folder" if path.is_dir() else "outside a class folder")
+        for class_folder in class_folders:
+            if nine and class_folder.name not in ISIC9:
+                passed_over(class_folder, "stray folder: not one of the nine classes")
+                continue
+            files = sorted(class_folder.iterdir())
+            photographs = [p for p in files if _is_photograph(p)]
+            if not photographs:
+                passed_over(class_folder, "folder without photographs")
+            for path in set(files) - set(photographs):
+                passed_over(path, "folder inside a class" if path.is_dir() else "not a photograph")
+            found += [
+                (p.relative_to(root).as_posix(), class_folder.name, split) for p in photographs
+            ]
+    return found, ignored
+
+
+# --- what is in the files -------------------------------------------------------------------
+
+
+def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
+    """Size, digest and problem of each file, from the cache where path, size and time agree."""
+    store = config.local_dir() / "cache" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
+    store = store.with_suffix(".csv")
+    rows = [(file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]]
+    now = pd.DataFrame(rows, columns=_FACTS[:3])
+    known = pd.DataFrame(columns=_FACTS)
+    if store.is_file():
+        known = pd.read_csv(store, keep_default_na=False, dtype={"sha256": str, "problem": str})
+    facts = now.merge(known, on=_FACTS[:3], how="left") if len(known) else now.reindex(columns=_FACTS)
+    todo = facts.index[facts["sha256"].isna()]
+    if len(todo):
+        done = {}
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                results = pool.map(lambda i: images.inspect(root / facts["file"][i]), todo)
+                bar = tqdm(results, "opening photographs", len(todo), disable=not progress)
+                for i, fact in zip(todo, bar, strict=True):
+                    done[i] = fact
+        finally:
+            # Also when interrupted: what was opened need not be opened again.
+            new = pd.DataFrame.from_dict(done, orient="index", columns=_FACTS[3:])
+            facts = facts.astype(object).combine_first(new)[_FACTS]
+            _save(facts[facts["sha256"].notna()], store)
+    return facts.astype({"width": int, "height": int})[["file", *_FACTS[3:]]]
+
+
+def _stat(root: Path, file: str) -> os.stat_result:
+    try:
+        return (root / file).stat()
+    except OSError as error:
+        raise DataError(f"{root / file}: {error.strerror}; the folder changed meanwhile") from None
+
+
+def _save(frame: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    frame.to_csv(temporary, index=False)
+    os.replace(temporary, path)
+
+
+def _join_metadata(index: pd.DataFrame, path: Path) -> pd.DataFrame:
+    names = ["lesion_id", "patient_id", "source"]
+    if path.is_file():
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        if "image_id" not in table or table["image_id"].duplicated().any():
+            raise DataError(f"{path}: needs a column image_id without repeats")
+        table = table[["image_id", *table.columns.intersection(names)]]
+        index = index.merge(table, on="image_id", how="left")
+    return index.reindex(columns=[*index.columns, *(n for n in names if n not in index)]).fillna(
+        dict.fromkeys(names, "")
+    )
+
+
+def _groups(index: pd.DataFrame) -> list[str]:
+    """A name for each connected piece of rows that share an image id, a lesion or a patient."""
+    parent = list(range(len(index)))
+
+    def find_root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for column in ("image_id", "lesion_id", "patient_id"):
+        first = {}
+        for i, value in enumerate(index[column]):
+            if value:
+                a, b = find_root(first.setdefault(value, i)), find_root(i)
+                parent[max(a, b)] = min(a, b)
+    files = list(index["file"])
+    return [files[find_root(i)] for i in range(len(index))]

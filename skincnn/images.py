@@ -1,0 +1,161 @@
+"""The one decoder: every photograph this package reads, anywhere, is opened here.
+
+Libraries disagree on orientation, alpha, palettes and 16-bit files, so training, shards and serving
+must not each bring their own. numpy and Pillow only.
+"""
+
+import hashlib
+import io
+import warnings
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+# Only these plugins may look at a file: fewer parsers, fewer surprises. MPO is what some phones
+# write as .jpg: a JPEG with a second picture behind it.
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+MAX_PIXELS = 50_000_000  # four times a 12-megapixel phone; 48 KB of PNG can claim 400 million
+MIN_SIDE = 16  # below this there is nothing to see, only something to enlarge
+
+# Our own limit is tighter than the one Pillow warns at.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class ImageProblem(ValueError):
+    """Why a file cannot be used as a photograph, in words for the person who owns the file."""
+
+
+class Facts(NamedTuple):
+    """What the index keeps of a file; `problem` is empty for a usable one."""
+
+    width: int  # pixels, after orientation
+    height: int
+    sha256: str  # of the file's bytes
+    problem: str
+
+
+def decode(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarray:
+    """Decode one photograph to upright 8-bit RGB.
+
+    EXIF orientation is applied, transparency laid on white, 16-bit greyscale scaled (not clipped),
+    palette, greyscale and CMYK converted. Dimensions are checked before any pixel is decoded.
+
+    Args:
+        source: a path, or the file's bytes.
+        max_pixels: refuse pictures with more pixels than this.
+
+    Returns:
+        uint8 array (H, W, 3), RGB.
+
+    Raises:
+        ImageProblem: the file is missing, empty, damaged, animated, too large or not a picture.
+    """
+    data = source if isinstance(source, bytes) else _read(Path(source))
+    if not data:
+        raise ImageProblem("empty file (0 bytes)")
+    if data[:4] == b"\x00\x05\x16\x07":
+        raise ImageProblem("macOS AppleDouble file, not a photograph")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            _check_header(picture, max_pixels)
+            if picture.format == "PNG":
+                # Pillow skips the check sums of pixel chunks unless asked: a flipped bit shows here.
+                with Image.open(io.BytesIO(data), formats=FORMATS) as check:
+                    check.verify()
+            picture.load()
+            return np.array(_to_rgb(_upright(picture)), dtype=np.uint8)
+    except ImageProblem:
+        raise
+    except Image.UnidentifiedImageError:
+        raise ImageProblem(f"not a picture: begins with {data[:12]!r}") from None
+    except Image.DecompressionBombError:
+        raise ImageProblem(f"too many pixels (limit {max_pixels:,})") from None
+    except Exception as error:
+        # Damaged files make decoders raise nearly anything (OSError, struct.error, SyntaxError,
+        # IndexError …); to the owner of the file they all mean the same.
+        raise ImageProblem(f"damaged {_kind(data)}: {error}") from error
+
+
+def resize(image: np.ndarray, size: int) -> np.ndarray:
+    """Scale to `size` × `size`, as the published recipes do: the whole picture, aspect not kept.
+
+    Args:
+        image: uint8 (H, W, 3).
+        size: pixels a side.
+
+    Returns:
+        uint8 (size, size, 3); bilinear, antialiased when shrinking.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
+
+
+def inspect(path: str | Path) -> Facts:
+    """Read a file once: its SHA-256, and its size in pixels or the reason it cannot be used."""
+    try:
+        data = _read(Path(path))
+    except ImageProblem as problem:
+        return Facts(0, 0, "", str(problem))
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        height, width, _ = decode(data).shape
+    except ImageProblem as problem:
+        return Facts(0, 0, digest, str(problem))
+    return Facts(width, height, digest, "")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageProblem(f"cannot be read: {error.strerror or error}") from None
+
+
+def _kind(data: bytes) -> str:
+    starts = {b"\xff\xd8": "JPEG", b"\x89PNG": "PNG", b"BM": "BMP", b"GIF": "GIF", b"RIFF": "WebP"}
+    return next((kind for start, kind in starts.items() if data.startswith(start)), "picture")
+
+
+def _check_header(picture: Image.Image, max_pixels: int) -> None:
+    width, height = picture.size
+    if width * height > max_pixels:
+        raise ImageProblem(f"too many pixels: {width} × {height} (limit {max_pixels:,})")
+    if min(width, height) < MIN_SIDE:
+        raise ImageProblem(f"too small: {width} × {height} (at least {MIN_SIDE} a side)")
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format != "MPO":
+        raise ImageProblem(f"{frames} frames: an animation or a stack, not one photograph")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:
+        # Cameras and editors write broken EXIF blocks around sound pixels.
+        return picture
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB" and "transparency" not in picture.info:
+        return picture
+    if picture.mode.startswith("I;16"):
+        # convert("RGB") would clip at 255 and turn the photograph white.
+        return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8)).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise ImageProblem("32-bit pixels without a stated range: save it with 8 bits a channel")
+    if picture.has_transparency_data:
+        layer = picture.convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        return Image.alpha_composite(white, layer).convert("RGB")
+    profile = picture.info.get("icc_profile")
+    if picture.mode == "CMYK" and profile:
+        # Inks mean nothing without their profile; the plain formula is off by tens of levels.
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return ImageCms.profileToProfile(
+            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    return picture.convert("RGB")
