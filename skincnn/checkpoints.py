@@ -1,0 +1,117 @@
+"""Going on where a killed run stopped, with the result an uninterrupted one gives.
+
+Keras's `BackupAndRestore` repeats dropout, augmentation and order only if none is random, and a
+file it was writing when killed stops the restart. Here all randomness of an epoch is drawn from the
+epoch's number, a checkpoint is a folder renamed when complete, and the one before it is kept.
+"""
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+
+# Whose progress must survive a restart, by the names of their public attributes.
+_STATEFUL = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.EarlyStopping)
+_ATTRIBUTES = ("best", "wait", "cooldown_counter", "best_epoch", "stopped_epoch")
+
+
+class Checkpoints(keras.callbacks.Callback):
+    """Seeds every epoch, keeps the best weights, and saves the state at every epoch's end.
+
+    Must be the last callback: it saves what the others decided.
+
+    Args:
+        folder: where the checkpoints live.
+        seed: of dropout and augmentation, together with the epoch's number.
+        others: the run's other callbacks, whose state is saved too.
+        on_epoch: called with the history (a list of one dictionary an epoch) after each save.
+    """
+
+    def __init__(self, folder: Path, seed: int, others: list, on_epoch=lambda history: None):
+        super().__init__()
+        self.folder = Path(folder)
+        self.seed = seed
+        self.others = [c for c in others if isinstance(c, _STATEFUL)]
+        self.on_epoch = on_epoch
+        self.history: list[dict] = []
+        self.epoch = 0  # the epoch that runs, from 0; the input pipeline asks for it
+        self.stopped = False
+        self._states: list[dict] = []
+        self._best: list[np.ndarray] | None = None
+
+    @property
+    def best_weights(self) -> list[np.ndarray]:
+        """Weights of the epoch with the lowest validation loss."""
+        return self._best
+
+    def resume(self) -> keras.Model | None:
+        """The newest sound checkpoint's model, compiled, with its state taken over; or None."""
+        for place in sorted(self.folder.glob("epoch_*"), reverse=True):
+            try:
+                model = keras.saving.load_model(place / "model.keras")
+                best = np.load(place / "best.npz")
+                state = json.loads((place / "state.json").read_text())
+            except (OSError, ValueError, KeyError) as error:
+                print(f"{place} is damaged, trying the one before: {error}")
+                continue
+            self._best = [best[key] for key in best.files]
+            self.history, self._states = state["history"], state["callbacks"]
+            self.stopped = state["stopped"]
+            self.epoch = len(self.history)
+            return model
+        return None
+
+    def on_train_begin(self, logs=None):
+        for callback, state in zip(self.others, self._states, strict=False):
+            vars(callback).update(state)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        for number, state in enumerate(v for v in self.model.variables if _is_seed(v)):
+            draw = np.random.SeedSequence([self.seed, epoch, number]).generate_state(2)
+            # 31 bits: backends without unsigned integers hold the state as int32
+            state.assign((draw >> 1).astype(state.dtype))
+        self._rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {name: float(value) for name, value in logs.items() if name != "learning_rate"}
+        seconds = round(time.perf_counter() - self._began, 2)
+        self.history.append(
+            {"epoch": epoch + 1, **row, "learning_rate": self._rate, "seconds": seconds}
+        )
+        improved = row["val_loss"] <= min(r["val_loss"] for r in self.history)
+        if improved or self._best is None:
+            self._best = self.model.get_weights()
+        self.stopped = bool(self.model.stop_training)
+        self._save(epoch + 1, improved)
+        self.on_epoch(self.history)
+
+    def _save(self, number: int, improved: bool) -> None:
+        place = self.folder / f"epoch_{number:04d}"
+        temporary = self.folder / f"writing_{os.getpid()}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        self.model.save(temporary / "model.keras")
+        before = self.folder / f"epoch_{number - 1:04d}" / "best.npz"
+        if improved or not before.is_file():
+            np.savez(temporary / "best.npz", *self._best)
+        else:
+            shutil.copyfile(before, temporary / "best.npz")
+        states = [
+            {name: vars(c)[name] for name in _ATTRIBUTES if name in vars(c)} for c in self.others
+        ]
+        state = {"history": self.history, "callbacks": states, "stopped": self.stopped}
+        (temporary / "state.json").write_text(json.dumps(state, default=float))
+        shutil.rmtree(place, ignore_errors=True)  # a damaged one that was passed over
+        temporary.rename(place)
+        for old in sorted(self.folder.glob("epoch_*"))[:-2]:
+            shutil.rmtree(old)
+
+
+def _is_seed(variable) -> bool:
+    return variable.path.endswith("seed_generator_state")

@@ -1,0 +1,221 @@
+"""The command line: thin, each command a few calls of the package.
+
+Exit code 0 is success, 1 "it ran and found problems", 2 bad input with one clear line. Imports are
+inside the commands, so that `--help` does not wait for TensorFlow.
+"""
+
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skincnn import __version__, config
+
+NOTICE = "skincnn is for learning and research. It is not a medical device."
+app = typer.Typer(
+    help=f"Classify photographs of skin lesions, with figures that hold.\n\n{NOTICE}",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."),
+]
+Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
+Precision = StrEnum("Precision", {n: n for n in ("auto", "float32", "mixed_bfloat16")})
+Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
+
+
+def main() -> None:
+    """Run a command; bad input ends in one line and exit code 2, never in a traceback."""
+    # TensorFlow's start-up lines help nobody who typed a command.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (ValueError, OSError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        print(f"skincnn: {text or type(error).__name__}", file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has: versions, devices, cores, memory, data.
+
+    Example: skincnn doctor
+    """
+    import keras
+    import psutil
+    import tensorflow as tf
+
+    from skincnn import data, runs
+
+    problems = []
+    try:
+        name, folder = data.find()
+        found = f"{name}: {folder}"
+        if name == "sample" and not folder.is_dir():
+            found += " (drawn when first used)"
+    except data.DataError as error:
+        found, problems = f"none: {error}", ["data"]
+    memory = psutil.virtual_memory()
+    facts = {
+        "skincnn": __version__,
+        **runs.versions(),
+        "backend": keras.config.backend(),
+        "devices": ", ".join(d.name.split(":", 1)[1] for d in tf.config.list_physical_devices()),
+        "cores": os.cpu_count(),
+        "memory": f"{memory.total / 2**30:.1f} GB, {memory.available / 2**30:.1f} GB free",
+        "data": found,
+    }
+    if as_json:
+        print(json.dumps(facts, indent=1))
+    else:
+        print("\n".join(f"{key:12} {value}" for key, value in facts.items()))
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command("sample")
+def draw_sample(
+    out: Annotated[Path | None, typer.Option(help="Where to; default data/sample.")] = None,
+    n: Annotated[int, typer.Option(help="About how many photographs.")] = 600,
+    seed: Annotated[int, typer.Option(help="The same seed draws the same bytes.")] = 2357,
+) -> None:
+    """Draw the synthetic sample set.
+
+    Example: skincnn sample --out my_sample
+    """
+    from skincnn import sample
+
+    print(sample.make(out or config.sample_dir(), n=n, seed=seed))
+
+
+@app.command("download")
+def fetch(
+    name: Annotated[Downloadable, typer.Argument(help="The set.")],
+    out: Annotated[Path | None, typer.Option(help="Where to; default data/raw/NAME.")] = None,
+) -> None:
+    """Fetch a real set from Kaggle; interrupted, the same command goes on.
+
+    Example: skincnn download isic9
+    """
+    from skincnn import download
+
+    print({"isic9": download.isic9}[name.value](out))
+
+
+@app.command("train")
+def train_run(
+    preset: Annotated[Preset, typer.Option(help="Which recipe.")] = Preset.baseline,
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; default outputs/local/….")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    image_size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
+    precision: Annotated[Precision | None, typer.Option()] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a preset; interrupted, the same command goes on from the last finished epoch.
+
+    Example: skincnn train --preset baseline --epochs 3
+    """
+    changes = {
+        "epochs": epochs,
+        "image_size": image_size,
+        "batch_size": batch_size,
+        "seed": seed,
+        "precision": precision and precision.value,
+    }
+    settings = config.preset(preset.value, **{k: v for k, v in changes.items() if v is not None})
+    from skincnn import data, evaluate, train
+
+    index = _load(source, quiet=as_json)
+    folder = out or train.default_folder(settings, index)
+    if not as_json:
+        print(f"{len(data.usable(index))} photographs of {index.attrs['name']} → {folder}")
+    try:
+        verbose = 0 if as_json else "auto"
+        run = train.fit(settings, index, folder, verbose=verbose, tensorboard=tensorboard)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
+        raise
+    if as_json:
+        print(json.dumps({"run": str(folder), **run.metrics}, indent=1))
+    else:
+        print(f"\n{folder}: held-out photographs, protocol {settings.protocol}")
+        print(evaluate.summary(run.metrics))
+
+
+@app.command("evaluate")
+def score(
+    predictions: Annotated[Path, typer.Argument(help="A predictions.csv.")],
+    as_json: AsJson = False,
+) -> None:
+    """Score saved predictions, with 95 % intervals; needs no model.
+
+    Example: skincnn evaluate outputs/runs/isic9_baseline/predictions.csv
+    """
+    from skincnn import evaluate
+
+    metrics = evaluate.metrics(evaluate.read(predictions))
+    print(json.dumps(metrics, indent=1) if as_json else evaluate.summary(metrics))
+
+
+@app.command("predict")
+def classify(
+    place: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER")],
+    model: Annotated[Path, typer.Option(help="A run folder with its weights.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the probabilities here.")] = None,
+) -> None:
+    """Classify photographs with a trained run.
+
+    Example: skincnn predict --model outputs/local/sample_baseline photo.jpg --csv answers.csv
+    """
+    from tqdm import tqdm
+
+    from skincnn import predict, runs
+
+    files = predict.find(place)
+    run = runs.Run(model)
+    network, classes = run.model, run.classes
+    stream = predict.answers(
+        files, lambda batch: network.predict_on_batch(batch.astype("float32")), run.config.image_size
+    )
+    results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
+    for result in results:
+        if result.problem:
+            print(f"{result.file}: {result.problem}", file=sys.stderr)
+        elif csv is None or len(files) <= 10:
+            best = sorted(zip(result.probabilities, classes, strict=True), reverse=True)[:3]
+            print(f"{result.file}: " + ", ".join(f"{name} {p:.0%}" for p, name in best))
+    if csv:
+        root = place if place.is_dir() else place.parent
+        predict.write(results, classes, root, csv)
+        print(f"{sum(not r.problem for r in results)} photographs → {csv}")
+    print(NOTICE, file=sys.stderr)
+    raise typer.Exit(1 if any(r.problem for r in results) else 0)
+
+
+def _load(name: str | None, quiet: bool = False):
+    """The index, with what was set aside told on stderr."""
+    from skincnn import data
+
+    index = data.load(name, progress=not quiet)
+    aside = data.set_aside(index)
+    if len(aside):
+        print(f"{len(aside)} set aside or passed over:", file=sys.stderr)
+        for file, reason in aside.head(20).itertuples(index=False):
+            print(f"  {file}: {reason}", file=sys.stderr)
+        if len(aside) > 20:
+            print(f"  … and {len(aside) - 20} more", file=sys.stderr)
+    return index

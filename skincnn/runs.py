@@ -1,0 +1,173 @@
+"""A run on disk: one folder with its settings, curve, predictions and metrics. No TensorFlow.
+
+| file | |
+|---|---|
+| `config.json` | settings, class order, precision used, fingerprints, versions, commit |
+| `history.csv` | one row an epoch: loss and accuracy in training and validation, rate, seconds |
+| `predictions.csv`, `metrics.json` | the held-out photographs, and what `evaluate` says of them |
+| `predictions_test.csv`, `metrics_test.json` | the published Test folder's, where there is one |
+| `model.keras` | best weights by validation loss, float32 (never committed) |
+| `checkpoints/` | while the run goes on |
+
+`metrics.json` is written last: a run with it is finished.
+"""
+
+import dataclasses
+import functools
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+
+from skincnn import config, data, evaluate, splits
+
+PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used as asked; the message says why and what to do."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run folder, read when asked for. `skincnn.train` makes them, notebooks draw them."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @functools.cached_property
+    def info(self) -> dict:
+        """What `config.json` holds."""
+        return json.loads(self._file("config.json").read_text())
+
+    @property
+    def config(self) -> config.RunConfig:
+        return config.RunConfig(**self.info["config"])
+
+    @property
+    def classes(self) -> list[str]:
+        return self.info["classes"]
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """One row an epoch: epoch (from 1), loss, accuracy, val_*, learning_rate, seconds."""
+        return pd.read_csv(self._file("history.csv"))
+
+    @property
+    def predictions(self) -> pd.DataFrame:
+        return evaluate.read(self._file("predictions.csv"))
+
+    @property
+    def metrics(self) -> dict:
+        return json.loads(self._file("metrics.json").read_text())
+
+    @property
+    def test_metrics(self) -> dict:
+        return json.loads(self._file("metrics_test.json").read_text())
+
+    @property
+    def finished(self) -> bool:
+        """Whether training ended; the weights may be on another machine."""
+        return (self.folder / "metrics.json").is_file()
+
+    @functools.cached_property
+    def model(self):
+        """The trained network (`keras.Model`), best weights by validation loss, float32."""
+        path = self._file("model.keras")
+        import keras  # slow to import, and most readers of a run want its tables only
+
+        return keras.saving.load_model(path, compile=False)
+
+    def _file(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            hint = "; weights are not kept in git, train to make them" if "model" in name else ""
+            raise RunError(f"{path}: no such file{hint}")
+        return path
+
+
+def published(name: str) -> Run:
+    """A run whose figures are committed under `outputs/runs/`."""
+    return Run(config.runs_dir() / name)
+
+
+def describe(
+    settings: config.RunConfig, index: pd.DataFrame, classes: list[str], precision: str
+) -> dict:
+    """The content of `config.json` for a run about to start."""
+    used = index[index["fold"].notna()]
+    return {
+        "config": settings.asdict(),
+        "classes": classes,
+        "precision_used": precision,
+        "data": {
+            "name": index.attrs.get("name", ""),
+            "training": len(splits.training(index)),
+            "held_out": len(splits.held_out(index)),
+            "held_out_with_sibling_in_training": len(splits.leaks(index)),
+            "rows_sha256": splits.fingerprint(used),
+            "pixels_sha256": data.fingerprint(used, ["file", "sha256"]),
+        },
+        "versions": versions(),
+        "commit": _commit(),
+    }
+
+
+def differences(saved: dict, wanted: dict) -> list[str]:
+    """In words, where a saved run's settings or data differ from those wanted; empty if nowhere.
+
+    Versions, commit and the precision that was chosen are recorded, not compared.
+    """
+    pairs = [
+        (name, saved.get("config", {}).get(name), value)
+        for name, value in wanted["config"].items()
+        if name != "preset"  # a label: two names for the same settings are the same run
+    ]
+    pairs.append(("classes", saved.get("classes"), wanted["classes"]))
+    labels = {"rows_sha256": "the split (files, labels, folds)", "pixels_sha256": "photographs"}
+    found = [f"{name}: {old!r} → {new!r}" for name, old, new in pairs if old != new]
+    return found + [
+        f"{label} changed"
+        for key, label in labels.items()
+        if saved.get("data", {}).get(key) != wanted["data"][key]
+    ]
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a dictionary whole or not at all, readable by people."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def versions() -> dict:
+    """Versions of the packages a result depends on, those that are installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(config.project_root()), "rev-parse", "HEAD"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return answer.stdout.strip()

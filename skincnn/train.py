@@ -1,0 +1,250 @@
+"""Train a network on an index, or take the run that is already there.
+
+Interrupted, the same call goes on from the last finished epoch. Evaluation happens once, at the
+end, with the weights of the epoch that had the lowest validation loss.
+"""
+
+import shutil
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pandas as pd
+
+from skincnn import balance, checkpoints, config, data, evaluate, models, pipeline, runs, splits
+
+TIMED_STEPS = 6  # a precision's speed is judged on this many training steps
+
+
+def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = True) -> pd.DataFrame:
+    """Split and balance an index as the settings' protocol says.
+
+    `published` adds Augmentor's copies first and splits after, as the published recipe does, so
+    copies of a held-out photograph stand in training; `split_first` splits first and copies
+    training photographs only. An index that has a `fold` already is taken as prepared.
+
+    Returns:
+        The usable rows with `fold`, and the copies' rows.
+    """
+    if "fold" in index:
+        return index
+    index = data.usable(index)
+    options = {"seed": settings.seed, "progress": progress}
+
+    def copies(rows: pd.DataFrame, **fold) -> pd.DataFrame:
+        if settings.copies_per_class:
+            return balance.add(rows, settings.copies_per_class, **options, **fold)
+        if settings.fill_to:
+            return balance.fill(rows, settings.fill_to, **options, **fold)
+        return rows
+
+    split = {"fraction": settings.validation_fraction, "seed": settings.seed}
+    if settings.protocol == "published":
+        return splits.published(copies(index), **split)
+    return copies(splits.published(index, **split), fold=0)
+
+
+def fit(
+    settings: config.RunConfig,
+    index: pd.DataFrame,
+    folder: str | Path | None = None,
+    verbose: int | str = "auto",
+    tensorboard: bool = False,
+) -> runs.Run:
+    """Train, or go on training, in a run folder.
+
+    Args:
+        settings: what to train and how.
+        index: from `data.load`; split and balanced here unless it has a `fold`.
+        folder: the run folder; None makes `outputs/local/<set>_<preset>`.
+        verbose: Keras's: 0 silent, 1 progress bars, 2 one line an epoch.
+        tensorboard: also write `tensorboard/` into the run folder.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        runs.RunError: the folder holds a run with other settings or data; the message lists them.
+        ValueError: a part of the split is empty, or a setting is out of range.
+    """
+    folder = Path(folder or default_folder(settings, index))
+    show = verbose not in (0, "0")
+    index = prepare(settings, index, show)
+    classes = data.classes(index)
+    run = runs.Run(folder)
+    wanted = runs.describe(settings, index, classes, settings.precision)
+    if (folder / "config.json").is_file():
+        if changed := runs.differences(run.info, wanted):
+            raise runs.RunError(
+                f"{folder} holds another run: {'; '.join(changed)}. "
+                "Choose another folder, or remove this one."
+            )
+        wanted["precision_used"] = run.info["precision_used"]
+        if run.finished and (folder / "model.keras").is_file():
+            return run
+
+    train_rows, held_out = splits.training(index), splits.held_out(index)
+    numbers = pipeline.labels(train_rows, classes)
+    pixels = pipeline.decode(train_rows, settings.image_size, progress=show)
+    validation = _read(held_out, classes, settings, show)
+    if wanted["precision_used"] == "auto":
+        wanted["precision_used"] = choose_precision(settings, pixels, numbers, show)
+    runs.write_json(folder / "config.json", wanted)
+
+    state = _train(settings, wanted, pixels, numbers, validation, folder, verbose, tensorboard)
+    del pixels
+    model = models.build(settings.model, len(classes), settings.image_size, settings.augment)
+    model.set_weights(state.best_weights)
+    _save_model(model, folder / "model.keras")
+    test = splits.test(index)
+    if len(test):
+        dataset = _read(test, classes, settings, show)
+        _score(model, dataset, test, classes, settings, folder, "_test")
+    _score(model, validation, held_out, classes, settings, folder, "")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    vars(run).pop("info", None)  # read again: config.json is new
+    return run
+
+
+def fit_or_load(
+    settings: config.RunConfig, index: pd.DataFrame, folder: str | Path | None = None, **options
+) -> runs.Run:
+    """The saved run if its settings and data are the ones asked for, else a new one.
+
+    A run that differs is moved to `<folder>.previous` (and says in what), never trusted or lost.
+    Arguments and result are those of `fit`.
+    """
+    folder = Path(folder or default_folder(settings, index))
+    index = prepare(settings, index, options.get("verbose", "auto") != 0)
+    run = runs.Run(folder)
+    if (folder / "config.json").is_file():
+        wanted = runs.describe(settings, index, data.classes(index), settings.precision)
+        if changed := runs.differences(run.info, wanted):
+            previous = folder.with_name(folder.name + ".previous")
+            shutil.rmtree(previous, ignore_errors=True)
+            folder.rename(previous)
+            print(f"The saved run differs ({'; '.join(changed)}): training again.")
+    return fit(settings, index, folder, **options)
+
+
+def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
+    """`outputs/local/<set>_<preset>`."""
+    return config.local_dir() / f"{index.attrs.get('name', 'data')}_{settings.preset}"
+
+
+def compiled(settings: config.RunConfig, classes: int, precision: str) -> keras.Model:
+    """A network with fresh weights, ready for `fit`."""
+    model = models.build(
+        settings.model,
+        classes,
+        settings.image_size,
+        settings.augment,
+        settings.seed,
+        precision,
+    )
+    model.compile(
+        keras.optimizers.Adam(settings.learning_rate),
+        keras.losses.SparseCategoricalCrossentropy(),  # the models end in softmax
+        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
+    )
+    return model
+
+
+def choose_precision(
+    settings: config.RunConfig, pixels: np.ndarray, numbers: np.ndarray, show: bool = True
+) -> str:
+    """The faster of float32 and mixed_bfloat16 for this network on this machine, by a few steps.
+
+    bfloat16 nearly doubles the speed of plain convolutions on CPUs that have it and halves that of
+    depthwise ones, so no rule serves every network.
+
+    Args:
+        pixels: uint8 (N, H, W, 3), to take a batch from.
+        numbers: int32 (N,), class numbers.
+    """
+    x = pixels[: settings.batch_size].astype("float32")
+    y = numbers[: settings.batch_size]
+    seconds = {}
+    for precision in ("float32", "mixed_bfloat16"):
+        model = compiled(settings, int(numbers.max()) + 1, precision)
+        for _ in range(2):
+            model.train_on_batch(x, y)
+        times = []
+        for _ in range(TIMED_STEPS):
+            began = time.perf_counter()
+            model.train_on_batch(x, y)
+            times.append(time.perf_counter() - began)
+        seconds[precision] = float(np.median(times))
+    # float32 unless there is something to gain: it is the one that repeats elsewhere
+    fast = seconds["mixed_bfloat16"] < 0.95 * seconds["float32"]
+    chosen = "mixed_bfloat16" if fast else "float32"
+    if show:
+        rates = ", ".join(f"{p} {len(x) / s:.0f} images/s" for p, s in seconds.items())
+        print(f"Precision: {chosen} ({rates})")
+    return chosen
+
+
+def _train(settings, wanted, pixels, numbers, validation, folder, verbose, tensorboard):
+    callbacks = []
+    if settings.plateau_patience:
+        callbacks.append(
+            keras.callbacks.ReduceLROnPlateau(
+                patience=settings.plateau_patience,
+                factor=settings.plateau_factor,
+                min_lr=settings.min_learning_rate,
+            )
+        )
+    if settings.early_stopping:
+        callbacks.append(keras.callbacks.EarlyStopping(patience=settings.early_stopping))
+
+    def save_history(history: list[dict]) -> None:
+        text = pd.DataFrame(history).to_csv(index=False, float_format="%.6g")
+        runs.write_text(folder / "history.csv", text)
+
+    state = checkpoints.Checkpoints(
+        folder / "checkpoints", settings.seed, callbacks, on_epoch=save_history
+    )
+    model = state.resume()
+    if model is None:
+        model = compiled(settings, len(wanted["classes"]), wanted["precision_used"])
+    elif verbose not in (0, "0"):
+        print(f"Going on after epoch {len(state.history)} of {settings.epochs}.")
+    if tensorboard:
+        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
+    training = pipeline.batches(
+        pixels, numbers, settings.batch_size, True, settings.seed, lambda: state.epoch
+    )
+    if not state.stopped and len(state.history) < settings.epochs:
+        model.fit(
+            training,
+            validation_data=validation,
+            initial_epoch=len(state.history),
+            epochs=settings.epochs,
+            callbacks=[*callbacks, state],
+            shuffle=False,  # the pipeline does
+            verbose=verbose,
+        )
+    save_history(state.history)  # a kill may have come between a checkpoint and its table
+    return state
+
+
+def _read(rows: pd.DataFrame, classes: list[str], settings: config.RunConfig, show: bool):
+    return pipeline.make_dataset(
+        rows, classes, settings.image_size, settings.batch_size, progress=show
+    )
+
+
+def _save_model(model: keras.Model, path: Path) -> None:
+    temporary = path.with_name("writing.keras")  # Keras insists on the ending
+    model.save(temporary)
+    temporary.replace(path)
+
+
+def _score(model, dataset, rows, classes, settings, folder: Path, suffix: str) -> None:
+    probabilities = model.predict(dataset, verbose=0)
+    table = evaluate.frame(rows, probabilities, classes, settings.seed)
+    evaluate.write(table, folder / f"predictions{suffix}.csv")
+    # from the file, as anyone else would: the two can then never disagree
+    saved = evaluate.read(folder / f"predictions{suffix}.csv")
+    runs.write_json(folder / f"metrics{suffix}.json", evaluate.metrics(saved))
