@@ -25,7 +25,9 @@ app = typer.Typer(
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Data = Annotated[
     str | None,
-    typer.Option("--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."),
+    typer.Option(
+        "--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."
+    ),
 ]
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
 Precision = StrEnum("Precision", {n: n for n in ("auto", "float32", "mixed_bfloat16")})
@@ -102,6 +104,7 @@ def draw_sample(
 def fetch(
     name: Annotated[Downloadable, typer.Argument(help="The set.")],
     out: Annotated[Path | None, typer.Option(help="Where to; default data/raw/NAME.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
 ) -> None:
     """Fetch a real set from Kaggle; interrupted, the same command goes on.
 
@@ -109,7 +112,7 @@ def fetch(
     """
     from skincnn import download
 
-    print({"isic9": download.isic9}[name.value](out))
+    print(download.fetch(name.value, out, force=force))
 
 
 @app.command("train")
@@ -189,7 +192,9 @@ def classify(
     run = runs.Run(model)
     network, classes = run.model, run.classes
     stream = predict.answers(
-        files, lambda batch: network.predict_on_batch(batch.astype("float32")), run.config.image_size
+        files,
+        lambda batch: network.predict_on_batch(batch.astype("float32")),
+        run.config.image_size,
     )
     results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
     for result in results:

@@ -10,8 +10,8 @@
 | `augmented_from` | the `file` an added copy was made from, else empty |
 | `group` | photographs that share an image id, a lesion or a patient share a group |
 
-`audit` adds `cluster` and `official_label`, `splits` adds `fold`. The set's folder and name travel in
-`index.attrs` (`root`, `name`), as do files that were passed over (`ignored`).
+`audit` adds `cluster` and `official_label`, `splits` adds `fold`. The set's folder and name
+travel in `index.attrs` (`root`, `name`), as do files that were passed over (`ignored`).
 """
 
 import hashlib
@@ -20,16 +20,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
-from skincnn import config, images
+from skincnn import config, folders, images
 from skincnn.labels import ISIC9, image_id
 
 NAMES = ("isic9", "sample")
-COLUMNS = (
-    "file label split image_id lesion_id patient_id source width height sha256 problem "
-    "augmented_from group"
-).split()
+COLUMNS = [
+    "file",
+    "label",
+    "split",
+    "image_id",
+    "lesion_id",
+    "patient_id",
+    "source",
+    "width",
+    "height",
+    "sha256",
+    "problem",
+    "augmented_from",
+    "group",
+]
 COPIES = "augmented/"  # how the `file` of an added copy begins, whatever folder holds it
 _FACTS = ["file", "size", "mtime_ns", "width", "height", "sha256", "problem"]
 _HOW_TO = (
@@ -66,9 +77,9 @@ def find(name_or_folder: str | Path | None = None) -> tuple[str, Path]:
             # another set without a word.
             places = [variable / "isic9", variable]
         for place in places:
-            if place.is_dir() and _set_root(place) is not None:
+            if place.is_dir() and folders.set_root(place) is not None:
                 place = place.resolve()
-                return ("isic9" if set(ISIC9) <= _class_names(place) else place.name), place
+                return ("isic9" if set(ISIC9) <= folders.class_names(place) else place.name), place
         if variable is not None:
             return variable.name, variable.resolve()
         if name_or_folder is None:
@@ -113,12 +124,11 @@ def load(
         from skincnn import sample  # draws only when it has to
 
         sample.make(folder, progress=progress)
-    root = _set_root(folder)
+    root = folders.set_root(folder)
     if root is None:
         raise DataError(f"No class folders with photographs in {folder}. {_HOW_TO}")
-    found, ignored = _list_files(root)
-    if root != folder:
-        ignored += [(p.name + "/", "another copy of the tree") for p in _other_trees(folder, root)]
+    found, ignored = folders.list_files(root)
+    ignored += folders.beside(folder, root)
     facts = _facts(root, [file for file, _, _ in found], progress)
     index = pd.DataFrame(found, columns=["file", "label", "split"]).merge(
         facts, on="file", validate="one_to_one"
@@ -191,92 +201,6 @@ def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-# --- the tree -------------------------------------------------------------------------------
-
-
-def _visible(folder: Path) -> list[Path]:
-    """Sub-folders that may hold data, in order."""
-    return sorted(
-        p for p in folder.iterdir() if p.is_dir() and p.name[0] != "." and p.name != "__MACOSX"
-    )
-
-
-def _splits(folder: Path) -> dict[str, Path]:
-    return {p.name.lower(): p for p in _visible(folder) if p.name.lower() in ("train", "test")}
-
-
-def _is_photograph(path: Path) -> bool:
-    return path.suffix.lower() in images.EXTENSIONS and path.is_file()
-
-
-def _holds_photographs(folder: Path) -> bool:
-    return any(_is_photograph(p) for p in folder.iterdir())
-
-
-def _is_set(folder: Path) -> bool:
-    splits = _splits(folder)
-    return any(
-        _holds_photographs(p) for f in (splits.values() or [folder]) for p in _visible(f)
-    )
-
-
-def _set_root(folder: Path) -> Path | None:
-    """The shallowest folder, at most three below, that holds class folders or Train and Test."""
-    level = [folder]
-    for _ in range(4):
-        # Train/ and Test/ themselves look like sets of class folders: never step into them.
-        roots = [p for p in level if _is_set(p)]
-        with_splits = [p for p in roots if _splits(p)]
-        if roots:
-            return (with_splits or roots)[0]
-        level = [child for p in level for child in _visible(p)]
-    return None
-
-
-def _other_trees(folder: Path, root: Path) -> list[Path]:
-    return [p for p in _visible(folder) if p != root and p not in root.parents and _set_root(p)]
-
-
-def _class_names(folder: Path) -> set[str]:
-    root = _set_root(folder)
-    return {p.name for f in (_splits(root).values() or [root]) for p in _visible(f)}
-
-
-def _list_files(root: Path) -> tuple[list[tuple[str, str, str]], list[tuple[str, str]]]:
-    """(file, label, split) of every candidate, and (path, reason) of all that was passed over."""
-    found, ignored = [], []
-    splits = _splits(root) or {"train": root}
-    in_tree = set(splits.values())
-    nine = set(ISIC9) <= {p.name for f in in_tree for p in _visible(f)}
-
-    def passed_over(path: Path, reason: str) -> None:
-        ignored.append((path.relative_to(root).as_posix() + "/" * path.is_dir(), reason))
-
-    if root not in in_tree:
-        for path in sorted(root.iterdir()):
-            if path not in in_tree and (path.is_dir() or path.name[0] == "."):
-                passed_over(path, "outside Train and Test")
-    for split, folder in sorted(splits.items()):
-        class_folders = _visible(folder)
-        for path in sorted(folder.iterdir()):
-            if path not in class_folders and (path.is_dir() or _is_photograph(path)):
-                passed_over(path, "hidden folder" if path.is_dir() else "outside a class folder")
-        for class_folder in class_folders:
-            if nine and class_folder.name not in ISIC9:
-                passed_over(class_folder, "stray folder: not one of the nine classes")
-                continue
-            files = sorted(class_folder.iterdir())
-            photographs = [p for p in files if _is_photograph(p)]
-            if not photographs:
-                passed_over(class_folder, "folder without photographs")
-            for path in set(files) - set(photographs):
-                passed_over(path, "folder inside a class" if path.is_dir() else "not a photograph")
-            found += [
-                (p.relative_to(root).as_posix(), class_folder.name, split) for p in photographs
-            ]
-    return found, ignored
-
-
 # --- what is in the files -------------------------------------------------------------------
 
 
@@ -284,12 +208,16 @@ def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
     """Size, digest and problem of each file, from the cache where path, size and time agree."""
     store = config.local_dir() / "cache" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
     store = store.with_suffix(".csv")
-    rows = [(file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]]
+    rows = [
+        (file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]
+    ]
     now = pd.DataFrame(rows, columns=_FACTS[:3])
     known = pd.DataFrame(columns=_FACTS)
     if store.is_file():
         known = pd.read_csv(store, keep_default_na=False, dtype={"sha256": str, "problem": str})
-    facts = now.merge(known, on=_FACTS[:3], how="left") if len(known) else now.reindex(columns=_FACTS)
+    facts = (
+        now.merge(known, on=_FACTS[:3], how="left") if len(known) else now.reindex(columns=_FACTS)
+    )
     todo = facts.index[facts["sha256"].isna()]
     if len(todo):
         done = {}

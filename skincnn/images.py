@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-# Only these plugins may look at a file: fewer parsers, fewer surprises. MPO is what some phones
-# write as .jpg: a JPEG with a second picture behind it.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP")
+# Only these plugins may look at a file: fewer parsers, fewer surprises. The JPEG one also opens MPO,
+# which some phones write as .jpg: a JPEG with a second picture behind it.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000  # four times a 12-megapixel phone; 48 KB of PNG can claim 400 million
 MIN_SIDE = 16  # below this there is nothing to see, only something to enlarge
 
@@ -62,7 +62,7 @@ def decode(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarr
         with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check_header(picture, max_pixels)
             if picture.format == "PNG":
-                # Pillow skips the check sums of pixel chunks unless asked: a flipped bit shows here.
+                # Pillow skips the check sums of pixels unless asked: a flipped bit shows here.
                 with Image.open(io.BytesIO(data), formats=FORMATS) as check:
                     check.verify()
             picture.load()

@@ -34,6 +34,9 @@ class _Seeded:
             dtype=self.dtype,
         )
 
+    def pool(self):
+        return layers.MaxPooling2D(dtype=self.dtype)
+
     def dense(self, units: int):
         return layers.Dense(
             units, activation="relu", kernel_initializer=self._glorot(), dtype=self.dtype
@@ -50,13 +53,13 @@ class _Seeded:
 
 
 def _baseline(make: _Seeded, classes: int, dropout: float = 0.0) -> list:
-    stages = [
-        [make.conv(filters), layers.MaxPooling2D(dtype=make.dtype)]
-        + ([make.dropout(dropout)] if dropout else [])
-        for filters in (32, 64, 128, 256)
-    ]
+    stack = []
+    for filters in (32, 64, 128, 256):
+        stack += [make.conv(filters), make.pool()]
+        if dropout:
+            stack.append(make.dropout(dropout))
     dense = [make.dense(units) for units in (256, 128, 64)]
-    return [*sum(stages, []), layers.Flatten(), *dense, make.probabilities(classes)]
+    return [*stack, layers.Flatten(), *dense, make.probabilities(classes)]
 
 
 def _regularised(make: _Seeded, classes: int) -> list:
@@ -64,9 +67,9 @@ def _regularised(make: _Seeded, classes: int) -> list:
 
 
 def _two_conv(make: _Seeded, classes: int) -> list:
-    stages = [[make.conv(f), layers.MaxPooling2D(dtype=make.dtype)] for f in (32, 64)]
+    stages = [make.conv(32), make.pool(), make.conv(64), make.pool()]
     dense = [make.dense(128), make.dense(128)]
-    return [*sum(stages, []), layers.Flatten(), *dense, make.probabilities(classes)]
+    return [*stages, layers.Flatten(), *dense, make.probabilities(classes)]
 
 
 MODELS = {
@@ -115,6 +118,3 @@ def build(
     for layer in stack:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name=name)
-
-
-

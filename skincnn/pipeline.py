@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import tensorflow as tf
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from skincnn import config, data, images
 

@@ -76,9 +76,7 @@ def answers(
             yield Answer(path, None if problem else next(results), problem)
 
 
-def write(
-    results: Sequence[Answer], classes: Sequence[str], root: Path, path: str | Path
-) -> None:
+def write(results: Sequence[Answer], classes: Sequence[str], root: Path, path: str | Path) -> None:
     """Write the answers that are there, in the columns `evaluate` reads; whole or not at all.
 
     The label is the folder a photograph lies in where that is one of the classes, else empty.
