@@ -1,0 +1,415 @@
+"""Fetching the real sets: a set is at its place complete and checked, or it is not there.
+
+A download grows in `.<name>.download` beside its destination, is resumed, unpacked and checked in
+there, and renamed at the end. Kaggle's own client (`kagglehub`) finds the archive; no account is
+needed for a public set.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import re
+import shutil
+import sys
+import threading
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+from tqdm.auto import tqdm
+
+from skincnn import config, images
+from skincnn.labels import ISIC9
+
+_CHUNK = 1 << 16  # bytes; what an interruption may lose
+_PROBE_SECONDS = 6  # until a machine without a network is told so
+_LOCATE_SECONDS = 60  # two small requests, and on Colab perhaps a question about a stored secret
+_TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of the archive
+
+
+class DownloadError(RuntimeError):
+    """One line: what went wrong, what is left where, and how to get the set by hand."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SetInfo:
+    """What is known of a set before it is fetched."""
+
+    handle: str  # owner/name on Kaggle
+    photographs: dict[str, int]  # by folder, as published
+    classes: tuple[str, ...]  # the folders in each of them
+    megabytes: int  # about, packed; unpacked it is no larger, JPEG does not shrink
+    licence: str
+
+    @property
+    def url(self) -> str:
+        """The set's page, for people."""
+        return f"https://www.kaggle.com/datasets/{self.handle}"
+
+
+SETS = {
+    "isic9": SetInfo(
+        handle="nodoubttome/skin-cancer9-classesisic",
+        photographs={"Train": 2239, "Test": 118},
+        classes=tuple(ISIC9),
+        megabytes=830,
+        licence="ISIC Archive: CC-0, CC-BY or CC-BY-NC, by collection",
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Archive:
+    url: str  # signed, good for a while
+    version: int
+    size: int | None  # bytes, where the server says
+    md5: str | None  # base64, where the server says
+
+
+def isic9(
+    destination: str | Path | None = None, progress: bool = True, force: bool = False
+) -> Path:
+    """Fetch the nine-class set (2,239 + 118 photographs, about 830 MB).
+
+    Returns at once where it is complete already; goes on where an earlier call was interrupted.
+
+    Args:
+        destination: folder that will hold `Train` and `Test`; default `data/raw/isic9`.
+        progress: bars, and a line on what was found, on standard error.
+        force: fetch again from the start, and replace what stands at the destination.
+
+    Returns:
+        The destination.
+
+    Raises:
+        DownloadError: offline, an HTTP error, a full disk, a damaged archive or one with other
+            contents than published, no `kagglehub`, or a destination that holds something else.
+
+    Example:
+        >>> index = data.load(download.isic9())
+    """
+    return fetch("isic9", destination, progress, force)
+
+
+def fetch(
+    name: str, destination: str | Path | None = None, progress: bool = True, force: bool = False
+) -> Path:
+    """Fetch a set of `SETS` by name; see `isic9`."""
+    if name not in SETS:
+        raise DownloadError(f"No set {name!r}: choose one of {', '.join(SETS)}")
+    info = SETS[name]
+    # Through a link, so that the working folder is on the disk the set will live on.
+    destination = Path(destination or config.raw_dir() / name).expanduser().resolve()
+    work = destination.with_name(f".{destination.name}.download")
+    with _one_line(name, info, destination):
+        if not force and _occupied(destination):
+            problem = missing(destination, info)
+            if problem:
+                raise DownloadError(
+                    f"{destination} is there but is not the published set ({problem}): "
+                    "move it away, or fetch it again with --force (force=True)"
+                )
+            _say(progress, f"{name}: already complete in {destination}")
+            return destination
+        if force and work.exists():
+            shutil.rmtree(work)
+        unpacked = _fetch_into(work, info, progress)
+        if destination.exists():
+            destination.rename(work / "replaced")
+        unpacked.rename(destination)
+        shutil.rmtree(work)
+        _say(progress, f"{name}: complete in {destination} ({info.licence})")
+    return destination
+
+
+def missing(folder: Path, info: SetInfo) -> str:
+    """What a folder lacks of a set, in words; empty where it is complete.
+
+    An archive unpacked by hand may hold `Train` and `Test` some folders down, and twice.
+    """
+    problems = []
+    for root in sorted({p.parent for p in folder.rglob(next(iter(info.photographs)))} or {folder}):
+        files = (p for split in info.photographs for p in root.glob(f"{split}/*/*"))
+        counts = Counter(p.parts[-3:-1] for p in files if _is_photograph(p.name))
+        problems.append(_shortfall(counts, info))
+    return "" if "" in problems else problems[0]
+
+
+def _fetch_into(work: Path, info: SetInfo, progress: bool) -> Path:
+    started = sum(p.stat().st_size for p in work.glob("*.zip"))
+    _check_disk(work.parent, 2 * info.megabytes * 10**6 - started)
+    _import_kagglehub()
+    _within(_PROBE_SECONDS, _probe)
+    archive = _within(_LOCATE_SECONDS, _locate, info)
+
+    work.mkdir(parents=True, exist_ok=True)
+    # With the version in its name, half of an old archive is never continued with a new one.
+    packed = work / f"version-{archive.version}.zip"
+    _transfer(archive, packed, progress)
+    unpacked = work / "unpacked"
+    if unpacked.exists():
+        shutil.rmtree(unpacked)
+    try:
+        _unpack(packed, unpacked, info, progress)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        # Kept, it would count as complete and fail for ever.
+        packed.unlink()
+        raise DownloadError(
+            f"the archive is damaged ({error}) and was deleted: run it again"
+        ) from None
+    problem = missing(unpacked, info)
+    if problem:
+        raise DownloadError(f"unpacked incompletely ({problem}) in {unpacked}: run it again")
+    return unpacked
+
+
+# --- the wire -------------------------------------------------------------------------------
+
+
+def _import_kagglehub() -> None:
+    try:
+        import kagglehub.clients  # noqa: F401
+    except ImportError as error:
+        raise DownloadError(
+            f'kagglehub is needed to download ({error}): pip install "skincnn[train]"'
+        ) from None
+
+
+def _probe() -> None:
+    """Raise where Kaggle cannot be reached: its client sets no time limit of its own."""
+    import requests
+    from kagglesdk import kaggle_env
+
+    # Any answer will do, and requests knows of proxies, which a bare socket does not.
+    endpoint = kaggle_env.get_endpoint(kaggle_env.get_env())
+    requests.head(endpoint, timeout=_PROBE_SECONDS, allow_redirects=False)
+
+
+def _locate(info: SetInfo) -> _Archive:
+    """Ask Kaggle for the current version and for the address of its archive.
+
+    Not `kagglehub.dataset_download`: with `output_dir` it refuses to resume, it appends whatever
+    answers the resumed request, an error page included, it never checks an archive it finds
+    complete, and it gives no say in how that is unpacked.
+    """
+    from kagglehub.clients import build_kaggle_client
+    from kagglehub.integrity import get_md5_checksum_from_response
+    from kagglesdk.datasets.types import dataset_api_service as messages
+
+    question, order = messages.ApiGetDatasetRequest(), messages.ApiDownloadDatasetRequest()
+    for message in (question, order):
+        message.owner_slug, message.dataset_slug = info.handle.split("/")
+    with build_kaggle_client() as client:
+        api = client.datasets.dataset_api_client
+        try:
+            order.dataset_version_number = api.get_dataset(question).current_version_number
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            # Hotels and schools answer every address with a page of their own.
+            raise DownloadError(f"the answer is not Kaggle's ({type(error).__name__})") from error
+        # Redirected to the storage; the body is left unread and fetched with a time limit below.
+        with api.download_dataset(order) as response:
+            return _Archive(
+                url=response.url,
+                version=order.dataset_version_number,
+                size=int(response.headers.get("Content-Length", 0)) or None,
+                md5=get_md5_checksum_from_response(response),
+            )
+
+
+def _transfer(archive: _Archive, path: Path, progress: bool) -> None:
+    """Fetch what `path` does not hold yet of the archive, then check size and MD5."""
+    import requests
+    from kagglehub.integrity import to_b64_digest, update_hash_from_file
+
+    have = path.stat().st_size if path.exists() else 0
+    if archive.size is None or have != archive.size:
+        headers = {"Accept-Encoding": "identity"}  # bytes of the file, or a range means nothing
+        if 0 < have < (archive.size or have + 1):
+            headers["Range"] = f"bytes={have}-"
+        with requests.get(archive.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+            response.raise_for_status()
+            have = have if response.status_code == requests.codes.partial_content else 0
+            bar = tqdm(
+                desc="downloading",
+                total=archive.size,
+                initial=have,
+                unit="B",
+                unit_scale=True,
+                disable=not progress,
+            )
+            with bar, path.open("ab" if have else "wb") as out:
+                try:
+                    for chunk in response.iter_content(_CHUNK):
+                        out.write(chunk)
+                        bar.update(len(chunk))
+                except requests.RequestException:
+                    total = f" of {archive.size / 1e6:,.0f}" if archive.size else ""
+                    raise DownloadError(
+                        f"the connection was lost after {out.tell() / 1e6:,.0f}{total} MB, kept "
+                        f"in {path.parent}: run it again to go on from there"
+                    ) from None
+
+    fault = ""
+    if archive.size is not None and path.stat().st_size != archive.size:
+        fault = f"{path.stat().st_size:,} bytes instead of {archive.size:,}"
+    elif archive.md5 is not None:
+        digest = hashlib.md5(usedforsecurity=False)
+        update_hash_from_file(digest, path)
+        if to_b64_digest(digest) != archive.md5:
+            fault = "its MD5 is not the server's"
+    if fault:
+        path.unlink()
+        raise DownloadError(f"the archive is damaged ({fault}) and was deleted: run it again")
+
+
+# --- the archive ----------------------------------------------------------------------------
+
+
+def _unpack(packed: Path, folder: Path, info: SetInfo, progress: bool) -> None:
+    """Unpack one tree of `Train` and `Test` (the archive holds it twice) and nothing else."""
+    with zipfile.ZipFile(packed) as archive:
+        trees: dict[tuple[str, ...], list[zipfile.ZipInfo]] = {}
+        for member in archive.infolist():
+            parts = _parts(member.filename, packed)
+            if not member.is_dir() and len(parts) >= 3 and _is_photograph(parts[-1]):
+                split, label = parts[-3:-1]
+                if split in info.photographs and label in info.classes:
+                    trees.setdefault(parts[:-3], []).append(member)
+        problems = {}
+        for top in sorted(trees, key=lambda top: (len(top), top)):
+            counts = Counter(_parts(m.filename, packed)[-3:-1] for m in trees[top])
+            problems[top] = _shortfall(counts, info)
+        complete = [top for top, problem in problems.items() if not problem]
+        if not complete:
+            problem = next(iter(problems.values()), "no folders Train and Test in it")
+            raise DownloadError(
+                f"the archive is not the published set ({problem}); it lies in {packed}, "
+                "--force (force=True) fetches it again"
+            )
+        members = trees[complete[0]]
+        _check_disk(packed.parent, sum(member.file_size for member in members))
+        for member in tqdm(members, "unpacking", disable=not progress):
+            target = folder.joinpath(*_parts(member.filename, packed)[-3:])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(member) as source, target.open("wb") as out:
+                shutil.copyfileobj(source, out)
+
+
+def _parts(name: str, packed: Path) -> tuple[str, ...]:
+    """A member's path, piece by piece; one that leads out of the folder condemns the archive."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name):
+        raise DownloadError(
+            f"the archive was refused, its member {name!r} leads out of the folder; it lies in "
+            f"{packed}, nothing was unpacked"
+        )
+    return path.parts
+
+
+def _is_photograph(name: str) -> bool:
+    # `._ISIC_0000000.jpg` is macOS' shadow of a photograph.
+    return PurePosixPath(name).suffix.lower() in images.EXTENSIONS and name[0] != "."
+
+
+def _shortfall(counts: Counter, info: SetInfo) -> str:
+    """What (folder, class) -> photographs lacks of the published counts; empty for nothing."""
+    problems = []
+    for split, expected in info.photographs.items():
+        lacking = [label for label in info.classes if not counts[split, label]]
+        found = sum(counts[split, label] for label in info.classes)
+        if found != expected:
+            problems.append(f"{split} holds {found:,} of {expected:,} photographs")
+        if lacking:
+            problems.append(f"{split} has nothing for {', '.join(lacking)}")
+    return "; ".join(problems)
+
+
+# --- small things ---------------------------------------------------------------------------
+
+
+def _occupied(folder: Path) -> bool:
+    return folder.exists() and (not folder.is_dir() or any(folder.iterdir()))
+
+
+def _say(progress: bool, line: str) -> None:
+    if progress:
+        print(line, file=sys.stderr)
+
+
+def _check_disk(folder: Path, needed: int) -> None:
+    while not folder.exists():
+        folder = folder.parent
+    available = shutil.disk_usage(folder).free
+    if needed > available:
+        raise DownloadError(
+            f"the disk of {folder} is too small: {needed / 1e6:,.0f} MB are needed, "
+            f"{available / 1e6:,.0f} MB are free"
+        )
+
+
+def _within(seconds: float, function: Callable, *args):
+    """The function's result, or TimeoutError: looking up a name can hang without any limit."""
+    outcome = {}
+
+    def call() -> None:
+        try:
+            outcome["result"] = function(*args)
+        except Exception as error:
+            outcome["error"] = error
+
+    thread = threading.Thread(target=call, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer in {seconds:.0f} s")
+    if "error" in outcome:
+        raise outcome["error"]
+    return outcome["result"]
+
+
+@contextlib.contextmanager
+def _one_line(name: str, info: SetInfo, destination: Path) -> Iterator[None]:
+    """Turn what can go wrong into one DownloadError that ends with the way by hand."""
+    try:
+        yield
+    except (DownloadError, OSError) as error:  # whatever requests raises is an OSError
+        by_hand = f"By hand: download {info.url} and unzip it into {destination}"
+        text = " ".join(f"{name}: {_explain(error)}. {by_hand}".split())
+        raise DownloadError(text) from (None if isinstance(error, DownloadError) else error)
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, DownloadError):
+        return str(error)
+    if isinstance(error, TimeoutError):
+        return f"Kaggle cannot be reached ({error}): this machine seems to be offline"
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(filter(None, [error.filename and str(error.filename), error.strerror]))
+
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        status = error.response.status_code
+        hint = "try again later"
+        if status in (401, 403):
+            hint = "the set is public: is there an old token in ~/.kaggle or KAGGLE_API_TOKEN?"
+        elif status == 404:
+            hint = "the set is not there any more"
+        return f"Kaggle answered HTTP {status} ({hint})"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "Kaggle's certificate was not accepted (does this network have a proxy?)"
+    if isinstance(error, requests.Timeout):
+        return "Kaggle cannot be reached (no answer in time): this machine seems to be offline"
+    if isinstance(error, requests.ConnectionError):
+        reasons = {
+            "resolve": "its name is not known here",
+            "refused": "connection refused",
+            "proxy": "the proxy does not let it through",
+            "unreachable": "no route to it",
+        }
+        said = str(error).lower()
+        reason = next((why for word, why in reasons.items() if word in said), "connection broken")
+        return f"Kaggle cannot be reached ({reason}): this machine seems to be offline"
+    return f"Kaggle's answer makes no sense ({type(error).__name__}: {error})"
