@@ -1,0 +1,50 @@
+# `make help` lists what there is. Everything runs in .venv, which `make` sets up when it must.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# TensorFlow's start-up lines would fill every log; warnings and errors still show.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export MPLBACKEND ?= agg
+# Two tests at a time need more memory than speed: one worker a core.
+WORKERS ?= 2
+NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-current-env
+
+.DEFAULT_GOAL := help
+.PHONY: help run test notebooks lab lint bench lock clean
+
+help:  ## list these commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+$(READY): requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	touch $(READY)
+
+run: $(READY)  ## execute the series (on SKINCNN_DATA where set) into outputs/index.html
+	$(BIN)/python -m skincnn.series outputs/notebooks
+
+test: $(READY) lint  ## every test, and every notebook compared with what is committed
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
+	env -u SKINCNN_DATA $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(NBVAL) notebooks
+
+notebooks: $(READY)  ## execute the notebooks in place, on the sample set, to commit their outputs
+	env -u SKINCNN_DATA $(BIN)/python -m skincnn.series notebooks
+
+lab: $(READY)  ## open Jupyter
+	$(BIN)/jupyter lab --notebook-dir=notebooks
+
+lint: $(READY)  ## ruff over code and notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(READY)  ## what the speed figures in the README are measured with
+	$(BIN)/python benchmarks/train.py
+	$(BIN)/python benchmarks/balance.py
+
+lock: $(READY)  ## write the pinned requirements anew from this environment
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^skincnn' > requirements.txt
+
+clean:  ## remove the environment and everything that was made
+	rm -rf $(VENV) outputs/local outputs/notebooks outputs/index.html data/sample

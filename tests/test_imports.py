@@ -1,0 +1,145 @@
+"""Who may import whom: the layers are held apart, and nothing heavy is loaded unasked."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import skincnn
+
+PACKAGE = Path(skincnn.__file__).parent
+HEAVY = ("pandas", "sklearn", "scipy", "matplotlib", "keras", "tensorflow", "jax")
+
+# From the ground up. A module imports only from the rows above its own; a new one is placed here.
+LAYERS = (
+    {"config", "labels"},  # standard library
+    {
+        "images",
+        "folders",
+        "dermoscopy",
+        "sample",
+        "data",
+        "download",
+        "audit",
+        "splits",
+        "balance",
+    },  # numpy, pandas, Pillow, scikit-learn
+    {"evaluate", "plots", "runs", "predict"},  # results, no TensorFlow
+    {"augment", "models", "checkpoints"},  # plain Keras
+    {"pipeline", "tfrecords"},  # TensorFlow
+    {"train", "explain", "export"},
+    {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
+)
+# Within a row only these, so that no two modules need each other.
+WITHIN = {
+    ("sample", "dermoscopy"),
+    ("folders", "images"),
+    ("data", "images"),
+    ("data", "folders"),
+    ("data", "sample"),
+    ("download", "images"),
+    ("audit", "images"),
+    ("audit", "data"),
+    ("splits", "data"),
+    ("balance", "images"),
+    ("balance", "data"),
+    ("plots", "evaluate"),
+    ("runs", "evaluate"),
+    ("models", "augment"),
+}
+ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}
+MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")
+
+
+def imported(module: str) -> set[str]:
+    """Dotted names of all a module imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(filter(None, ["skincnn" if node.level else "", node.module]))
+            names |= {f"{base}.{alias.name}" for alias in node.names}
+    return names
+
+
+def siblings(module: str) -> set[str]:
+    """The package's own modules among them."""
+    parts = [name.split(".") for name in imported(module)]
+    return {p[1] for p in parts if p[0] == "skincnn" and p[1:] and p[1] in MODULES}
+
+
+def packages(module: str) -> set[str]:
+    return {name.partition(".")[0] for name in imported(module)}
+
+
+def loaded(statement: str) -> set[str]:
+    """Which heavy packages a fresh interpreter holds after a statement."""
+    code = f"import json, sys; {statement}; print(json.dumps(sorted(sys.modules)))"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return set(json.loads(answer.stdout.splitlines()[-1])) & set(HEAVY)
+
+
+def test_the_table_names_each_module_once():
+    assert len(ROW) == sum(len(modules) for modules in LAYERS)
+    assert all(ROW[a] == ROW[b] for a, b in WITHIN)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_layers(module):
+    assert module in ROW, f"{module}.py is new: place it in LAYERS"
+    above = {other for other in ROW if ROW[other] < ROW[module]}
+    allowed = above | {other for one, other in WITHIN if one == module}
+    wrong = (siblings(module) & set(ROW)) - allowed - {module}
+    assert not wrong, f"{module} may not import {', '.join(sorted(wrong))}"
+
+
+def test_nobody_imports_the_edges():
+    assert not {edge for module in MODULES for edge in siblings(module) & LAYERS[-1]}
+
+
+@pytest.mark.parametrize("module", sorted(LAYERS[0] & set(MODULES)))
+def test_ground_floor_is_standard_library(module):
+    assert packages(module) <= sys.stdlib_module_names | {"skincnn"}
+
+
+@pytest.mark.parametrize("module", sorted((LAYERS[1] | LAYERS[2]) & set(MODULES)))
+def test_data_and_results_need_no_tensorflow(module):
+    lazy = {"keras"} if module == "runs" else set()  # a run's model, loaded when asked for
+    assert not packages(module) & {"tensorflow", "keras"} - lazy
+
+
+@pytest.mark.parametrize("module", sorted({"models", "augment", "checkpoints"} & set(MODULES)))
+def test_networks_are_plain_keras(module):
+    assert not packages(module) & {"tensorflow", "tf_keras", "jax", "torch"}
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    assert not {n.lineno for n in ast.walk(tree) if isinstance(n, ast.Name) and n.id == "tf"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import skincnn",
+        "from skincnn import images, labels, predict",
+        "import skincnn.cli",
+        "from typer.testing import CliRunner; from skincnn.cli import app; "
+        "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0",
+    ],
+    ids=["package", "predict", "cli", "help"],
+)
+def test_nothing_heavy_is_loaded(statement):
+    assert loaded(statement) == set()
+
+
+def test_heavy_is_noticed():
+    assert loaded("import pandas") == {"pandas"}
+
+
+@pytest.mark.parametrize("module", sorted({"data", "evaluate", "runs", "splits"} & set(MODULES)))
+def test_tables_load_no_tensorflow(module):
+    assert not loaded(f"import skincnn.{module}") & {"tensorflow", "keras", "jax"}
