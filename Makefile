@@ -22,14 +22,19 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps -e .
 	touch $(READY)
 
+# Drawn once and first: two tests at a time would both draw it.
+.PHONY: sample
+sample: $(READY)  ## draw the synthetic sample set, unless it is there
+	$(BIN)/skincnn sample
+
 run: $(READY)  ## execute the series (on SKINCNN_DATA where set) into outputs/index.html
 	$(BIN)/python -m skincnn.series outputs/notebooks
 
-test: $(READY) lint  ## every test, and every notebook compared with what is committed
+test: sample lint  ## every test, and every notebook compared with what is committed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
 	env -u SKINCNN_DATA $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(NBVAL) notebooks
 
-notebooks: $(READY)  ## execute the notebooks in place, on the sample set, to commit their outputs
+notebooks: sample  ## execute the notebooks in place, on the sample set, to commit their outputs
 	env -u SKINCNN_DATA $(BIN)/python -m skincnn.series notebooks
 
 lab: $(READY)  ## open Jupyter

@@ -205,7 +205,7 @@ def classify(
             print(f"{result.file}: " + ", ".join(f"{name} {p:.0%}" for p, name in best))
     if csv:
         root = place if place.is_dir() else place.parent
-        predict.write(results, classes, root, csv)
+        predict.write(results, classes, root, csv, run.config.seed)
         print(f"{sum(not r.problem for r in results)} photographs → {csv}")
     print(NOTICE, file=sys.stderr)
     raise typer.Exit(1 if any(r.problem for r in results) else 0)

@@ -197,7 +197,7 @@ def paths(index: pd.DataFrame) -> list[Path]:
 
 def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
     """SHA-256 over some columns of a table, whatever the order of its rows."""
-    lines = sorted(frame[columns].astype(str).agg("\t".join, axis=1))
+    lines = sorted(frame[columns].astype(str).fillna("").agg("\t".join, axis=1))
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -231,8 +231,10 @@ def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
             # Also when interrupted: what was opened need not be opened again.
             new = pd.DataFrame.from_dict(done, orient="index", columns=_FACTS[3:])
             facts = facts.astype(object).combine_first(new)[_FACTS]
-            _save(facts[facts["sha256"].notna()], store)
-    return facts.astype({"width": int, "height": int})[["file", *_FACTS[3:]]]
+            # A file that could not be read has no digest: permissions change without a trace.
+            _save(facts[facts["sha256"].fillna("") != ""], store)
+    kinds = {"file": str, "width": int, "height": int, "sha256": str, "problem": str}
+    return facts.astype(kinds)[list(kinds)]
 
 
 def _stat(root: Path, file: str) -> os.stat_result:
@@ -252,14 +254,16 @@ def _save(frame: pd.DataFrame, path: Path) -> None:
 def _join_metadata(index: pd.DataFrame, path: Path) -> pd.DataFrame:
     names = ["lesion_id", "patient_id", "source"]
     if path.is_file():
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        try:
+            table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        except ValueError as error:  # no table, or no UTF-8
+            raise DataError(f"{path}: {error}") from None
         if "image_id" not in table or table["image_id"].duplicated().any():
             raise DataError(f"{path}: needs a column image_id without repeats")
         table = table[["image_id", *table.columns.intersection(names)]]
         index = index.merge(table, on="image_id", how="left")
-    return index.reindex(columns=[*index.columns, *(n for n in names if n not in index)]).fillna(
-        dict.fromkeys(names, "")
-    )
+    known = {name: index[name].fillna("") if name in index else "" for name in names}
+    return index.assign(**known)
 
 
 def _groups(index: pd.DataFrame) -> list[str]:

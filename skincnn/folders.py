@@ -30,6 +30,11 @@ def _holds_photographs(folder: Path) -> bool:
     return any(_is_photograph(p) for p in folder.iterdir())
 
 
+def _would_be_missed(path: Path) -> bool:
+    """Whether a reader could take it for data: pages and tables beside the photographs are not."""
+    return path.is_dir() or path.name[0] == "." or _is_photograph(path)
+
+
 def _is_set(folder: Path) -> bool:
     splits = _splits(folder)
     return any(_holds_photographs(p) for f in (splits.values() or [folder]) for p in _visible(f))
@@ -53,10 +58,10 @@ def beside(folder: Path, root: Path) -> list[tuple[str, str]]:
     found, place = [], root
     while place != folder:
         for path in sorted(place.parent.iterdir()):
-            if path.is_dir() and path != place:
-                copy = path.name != "__MACOSX" and set_root(path) is not None
+            if path != place and _would_be_missed(path):
+                copy = path in _visible(place.parent) and set_root(path) is not None
                 reason = "another copy of the tree" if copy else "outside the set"
-                found.append((path.relative_to(folder).as_posix() + "/", reason))
+                found.append((path.relative_to(folder).as_posix() + "/" * path.is_dir(), reason))
         place = place.parent
     return found
 
@@ -79,12 +84,12 @@ def list_files(root: Path) -> tuple[list[tuple[str, str, str]], list[tuple[str, 
 
     if root not in in_tree:
         for path in sorted(root.iterdir()):
-            if path not in in_tree and (path.is_dir() or path.name[0] == "."):
+            if path not in in_tree and _would_be_missed(path):
                 passed_over(path, "outside Train and Test")
     for split, folder in sorted(splits.items()):
         class_folders = _visible(folder)
         for path in sorted(folder.iterdir()):
-            if path not in class_folders and (path.is_dir() or _is_photograph(path)):
+            if path not in class_folders and _would_be_missed(path):
                 passed_over(path, "hidden folder" if path.is_dir() else "outside a class folder")
         for class_folder in class_folders:
             if nine and class_folder.name not in ISIC9:

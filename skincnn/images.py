@@ -4,6 +4,7 @@ Libraries disagree on orientation, alpha, palettes and 16-bit files, so training
 must not each bring their own. numpy and Pillow only.
 """
 
+import contextlib
 import hashlib
 import io
 import warnings
@@ -153,9 +154,13 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         return Image.alpha_composite(white, layer).convert("RGB")
     profile = picture.info.get("icc_profile")
     if picture.mode == "CMYK" and profile:
-        # Inks mean nothing without their profile; the plain formula is off by tens of levels.
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        return ImageCms.profileToProfile(
-            picture, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+        # Inks mean nothing without their profile; the plain formula is off by tens of levels. It
+        # has to do where the profile is damaged, or one of a screen.
+        with contextlib.suppress(ImageCms.PyCMSError, OSError):
+            return ImageCms.profileToProfile(
+                picture,
+                ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+                ImageCms.createProfile("sRGB"),
+                outputMode="RGB",
+            )
     return picture.convert("RGB")

@@ -88,7 +88,7 @@ def labels(index: pd.DataFrame, classes: list[str]) -> np.ndarray:
     Raises:
         ValueError: a label that is not among the classes.
     """
-    numbers = pd.Categorical(index["label"], categories=classes).codes.astype(np.int32)
+    numbers = pd.Index(classes).get_indexer(index["label"]).astype(np.int32)
     if (numbers < 0).any():
         unknown = index["label"][numbers < 0].iloc[0]
         raise ValueError(f"label {unknown!r} is none of the classes: {', '.join(classes)}")

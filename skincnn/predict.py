@@ -76,10 +76,13 @@ def answers(
             yield Answer(path, None if problem else next(results), problem)
 
 
-def write(results: Sequence[Answer], classes: Sequence[str], root: Path, path: str | Path) -> None:
+def write(
+    results: Sequence[Answer], classes: Sequence[str], root: Path, path: str | Path, seed: int
+) -> None:
     """Write the answers that are there, in the columns `evaluate` reads; whole or not at all.
 
-    The label is the folder a photograph lies in where that is one of the classes, else empty.
+    The label is the folder a photograph lies in where that is one of the classes, else empty: such
+    a table has no score. `seed` is that of the run which answered.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,6 +96,6 @@ def write(results: Sequence[Answer], classes: Sequence[str], root: Path, path: s
             name = result.file.relative_to(root).as_posix()
             label = result.file.parent.name if result.file.parent.name in classes else ""
             identity = labels.image_id(result.file.stem)
-            row = [name, identity, identity or name, label, "", "", ""]
+            row = [name, identity, identity or name, label, "", "", seed]
             table.writerow([*row, *(f"{p:.6f}" for p in result.probabilities)])
     os.replace(temporary, path)

@@ -98,6 +98,31 @@ def published(name: str) -> Run:
     return Run(config.runs_dir() / name)
 
 
+def table(some: list[Run]) -> pd.DataFrame:
+    """Runs side by side: one row each, percentages and minutes.
+
+    `accuracy %` is that of the best weights (lowest validation loss) on the held-out photographs,
+    with its 95 % interval; `last epoch %` is what a training log ends with; `siblings %` is the
+    share of held-out photographs with a copy or another photograph of their group in training.
+    """
+    rows = {}
+    for run in some:
+        accuracy, balanced = run.metrics["accuracy"], run.metrics["balanced_accuracy"]
+        history, facts = run.history, run.info["data"]
+        rows[run.name] = {
+            "protocol": run.config.protocol,
+            "held out": run.metrics["n"],
+            "siblings %": 100 * facts["held_out_with_sibling_in_training"] / facts["held_out"],
+            "accuracy %": 100 * accuracy["value"],
+            "95 % interval": f"{100 * accuracy['low']:.1f}–{100 * accuracy['high']:.1f}",
+            "balanced %": 100 * balanced["value"],
+            "last epoch %": 100 * history["val_accuracy"].iloc[-1],
+            "epochs": len(history),
+            "minutes": history["seconds"].sum() / 60,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").round(1)
+
+
 def describe(
     settings: config.RunConfig, index: pd.DataFrame, classes: list[str], precision: str
 ) -> dict:

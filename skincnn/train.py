@@ -4,17 +4,20 @@ Interrupted, the same call goes on from the last finished epoch. Evaluation happ
 end, with the weights of the epoch that had the lowest validation loss.
 """
 
+import contextlib
+import hashlib
 import shutil
 import time
 from pathlib import Path
 
+import filelock
 import keras
 import numpy as np
 import pandas as pd
 
 from skincnn import balance, checkpoints, config, data, evaluate, models, pipeline, runs, splits
 
-TIMED_STEPS = 6  # a precision's speed is judged on this many training steps
+WARM_STEPS, TIMED_STEPS = 2, 8  # a precision's speed is judged on this many training steps
 
 
 def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = True) -> pd.DataFrame:
@@ -69,8 +72,13 @@ def fit(
         ValueError: a part of the split is empty, or a setting is out of range.
     """
     folder = Path(folder or default_folder(settings, index))
+    index = prepare(settings, index, verbose not in (0, "0"))
+    with _alone_in(folder):
+        return _fit(settings, index, folder, verbose, tensorboard)
+
+
+def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     show = verbose not in (0, "0")
-    index = prepare(settings, index, show)
     classes = data.classes(index)
     run = runs.Run(folder)
     wanted = runs.describe(settings, index, classes, settings.precision)
@@ -108,7 +116,11 @@ def fit(
 
 
 def fit_or_load(
-    settings: config.RunConfig, index: pd.DataFrame, folder: str | Path | None = None, **options
+    settings: config.RunConfig,
+    index: pd.DataFrame,
+    folder: str | Path | None = None,
+    verbose: int | str = "auto",
+    tensorboard: bool = False,
 ) -> runs.Run:
     """The saved run if its settings and data are the ones asked for, else a new one.
 
@@ -116,16 +128,35 @@ def fit_or_load(
     Arguments and result are those of `fit`.
     """
     folder = Path(folder or default_folder(settings, index))
-    index = prepare(settings, index, options.get("verbose", "auto") != 0)
-    run = runs.Run(folder)
-    if (folder / "config.json").is_file():
-        wanted = runs.describe(settings, index, data.classes(index), settings.precision)
-        if changed := runs.differences(run.info, wanted):
-            previous = folder.with_name(folder.name + ".previous")
-            shutil.rmtree(previous, ignore_errors=True)
-            folder.rename(previous)
-            print(f"The saved run differs ({'; '.join(changed)}): training again.")
-    return fit(settings, index, folder, **options)
+    index = prepare(settings, index, verbose not in (0, "0"))
+    with _alone_in(folder):
+        if (folder / "config.json").is_file():
+            saved = runs.Run(folder).info
+            wanted = runs.describe(settings, index, data.classes(index), settings.precision)
+            if changed := runs.differences(saved, wanted):
+                previous = folder.with_name(folder.name + ".previous")
+                shutil.rmtree(previous, ignore_errors=True)
+                folder.rename(previous)
+                print(f"The saved run differs ({'; '.join(changed)}): training again.")
+        return _fit(settings, index, folder, verbose, tensorboard)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path):
+    """Hold a run folder: a second process waits, and then finds the run done."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"Another process trains in {folder}: waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
@@ -165,17 +196,18 @@ def choose_precision(
     """
     x = pixels[: settings.batch_size].astype("float32")
     y = numbers[: settings.batch_size]
-    seconds = {}
-    for precision in ("float32", "mixed_bfloat16"):
-        model = compiled(settings, int(numbers.max()) + 1, precision)
-        for _ in range(2):
-            model.train_on_batch(x, y)
-        times = []
-        for _ in range(TIMED_STEPS):
+    networks = {
+        precision: compiled(settings, int(numbers.max()) + 1, precision)
+        for precision in ("float32", "mixed_bfloat16")
+    }
+    times = {precision: [] for precision in networks}
+    # In turn, and the fastest step of each: on a busy machine everything else measures the others.
+    for _ in range(WARM_STEPS + TIMED_STEPS):
+        for precision, model in networks.items():
             began = time.perf_counter()
             model.train_on_batch(x, y)
-            times.append(time.perf_counter() - began)
-        seconds[precision] = float(np.median(times))
+            times[precision].append(time.perf_counter() - began)
+    seconds = {precision: min(steps[WARM_STEPS:]) for precision, steps in times.items()}
     # float32 unless there is something to gain: it is the one that repeats elsewhere
     fast = seconds["mixed_bfloat16"] < 0.95 * seconds["float32"]
     chosen = "mixed_bfloat16" if fast else "float32"
