@@ -1,17 +1,18 @@
-"""Write the synthetic sample set: a small stand-in for the real nine-class set, planted problems included.
+"""Write the synthetic sample set: a stand-in for the real nine-class set, its problems included.
 
     sample.make(Path("data/sample"))   # or: skincnn sample
 
-writes about 600 photographs that `dermoscopy` draws, in the real set's tree and proportions:
+writes 600 photographs that `dermoscopy` draws, in the real set's tree and proportions:
 
     Train/<class>/SYN_0000001.jpg ...   Test/<class>/...
-    metadata.csv   what is known of each image_id: lesion, patient, diagnosis (the referee's), age, sex, site, source
-    planted.csv    what is wrong with the set, file by file: for tests only, nothing else may read it
-    sample.json    number, seed and version of the drawing: what the set is told by
+    metadata.csv   of each image_id: lesion, patient, diagnosis, age, sex, site, source
+    planted.csv    what is wrong with which file: for tests only, nothing else may read it
+    sample.json    number, seed and version: what the set is told by
 
-Planted, as the real set has them: byte-identical files, re-encoded, resized and flipped copies, photographs under two
-class names, lesions photographed on both sides of the split, files that do not decode. Nothing else repeats: no other two
-files show the same lesion, unless `metadata.csv` gives them one lesion_id inside Train.
+Planted, as the real set has them: byte-identical files, re-encoded, resized and flipped copies,
+photographs under two class names, lesions photographed on both sides of the split, files that do
+not decode. Nothing else repeats, but for lesions that `metadata.csv` knows to be photographed two
+or three times within Train.
 """
 
 import csv
@@ -31,7 +32,8 @@ from tqdm import tqdm
 
 from skincnn import dermoscopy
 
-VERSION = 1  # of the bytes: raise it with any change to what is drawn or planted, and old sets are replaced
+VERSION = 2  # of the bytes: raise it with any change to what is drawn, and old sets are replaced
+NAME = "skincnn synthetic sample set"
 PUBLISHED = {  # photographs in the real set: Train, Test
     "actinic keratosis": (114, 16),
     "basal cell carcinoma": (376, 16),
@@ -43,12 +45,19 @@ PUBLISHED = {  # photographs in the real set: Train, Test
     "squamous cell carcinoma": (181, 16),
     "vascular lesion": (139, 3),
 }
-LEAST = {"Train": 8, "Test": 3}  # a class: enough to split and to score at all
+LEAST = {"Train": 8, "Test": 3}  # a class: enough to split, and to score at all
 MINIMUM = sum(LEAST.values()) * len(PUBLISHED)
-# Plants in 600 photographs; other sizes in proportion, at least one of each (three unusable: one of each sort).
-PLANTED = {"identical": 6, "reencoded": 5, "resized": 5, "flipped": 5, "two_names": 8, "lesion_across_split": 8,
-           "unusable": 4}  # fmt: skip
-CONFUSED = {  # the second name of a photograph under two names
+PLANTED = {  # how many in 600 photographs; in other sets in proportion
+    "identical": 6,
+    "reencoded": 5,
+    "resized": 5,
+    "flipped": 5,
+    "two_names": 8,
+    "lesion_across_split": 8,
+    "unusable": 4,
+}
+UNUSABLE = ("zero bytes", "text named .jpg", "truncated JPEG")
+CONFUSED = {  # the other name of a photograph under two names
     "actinic keratosis": "squamous cell carcinoma",
     "basal cell carcinoma": "squamous cell carcinoma",
     "dermatofibroma": "nevus",
@@ -59,7 +68,8 @@ CONFUSED = {  # the second name of a photograph under two names
     "squamous cell carcinoma": "actinic keratosis",
     "vascular lesion": "nevus",
 }
-SIZES = [(180, 180), (192, 192), (224, 224), (256, 256), (240, 180), (256, 192)]  # width, height: of any class
+# Width and height, sources and sites are drawn alike for every class: they tell nothing about it.
+SIZES = [(180, 180), (192, 192), (224, 224), (256, 256), (240, 180), (256, 192)]
 SOURCES = ["Harbour Clinic", "Lindenhof Archive", "Northlight Collection"]  # all invented
 SITES = ["anterior torso", "head/neck", "lower extremity", "posterior torso", "upper extremity"]
 METADATA = ["image_id", "lesion_id", "patient_id", "diagnosis", "age", "sex", "site", "source"]
@@ -67,18 +77,14 @@ METADATA = ["image_id", "lesion_id", "patient_id", "diagnosis", "age", "sex", "s
 
 @dataclass
 class Photo:
-    """One file of the set. `lesion` and `patient` are numbers; a copy has its `kind` and the file it is `of`."""
+    """One file of the set; `number` seeds the view, `lesion` what is photographed."""
 
     split: str
-    folder: str
+    folder: str  # the class it is filed under
     number: int
-    image_id: str = ""
-    diagnosis: str = ""
-    lesion: int = 0
-    patient: int = 0
-    kind: str = ""
-    of: "Photo | None" = None
-    referee: bool = True  # whether the metadata tells the diagnosis
+    kind: str = ""  # of a copy as in `PLANTED`, of an unusable file as in `UNUSABLE`
+    of: "Photo | None" = None  # the photograph a copy was made from
+    referee: bool = True  # whether the metadata tells its diagnosis
 
     def __post_init__(self):
         self.image_id = f"SYN_{self.number:07d}"
@@ -86,132 +92,145 @@ class Photo:
         self.lesion = self.patient = self.number
 
     @property
-    def file(self):
+    def file(self) -> str:
         return f"{self.split}/{self.folder}/{self.image_id}.jpg"
 
 
-# --- the plan: which files there are, and what is planted -----------------------------------------------------------
+# --- the plan: which files there are, and what is planted -----------------------------------
 
 
-def counts(n):
-    """Files a class in each split, {split: {class: count}}: the real set's proportions, adding up to `n`.
+def counts(n: int) -> dict:
+    """Files by class and split, {(split, class): count}, in the real proportions, `n` in all.
 
     Raises:
         ValueError: if `n` leaves a class fewer than 8 in Train or 3 in Test.
     """
     if n < MINIMUM:
-        raise ValueError(f"n={n} is too small: with {LEAST['Train']} of each class in Train and {LEAST['Test']} in Test"
-                         f" the smallest sample set has {MINIMUM} photographs")  # fmt: skip
-    total = sum(map(sum, PUBLISHED.values()))
-    exact = {(split, label): pair[k] * n / total for k, split in enumerate(LEAST) for label, pair in PUBLISHED.items()}
-    given = {key: max(LEAST[key[0]], int(x)) for key, x in exact.items()}
-    while (left := n - sum(given.values())) != 0:  # one by one to, or from, whoever is furthest from their share
+        raise ValueError(
+            f"n={n} is too small: with {LEAST['Train']} of each class in Train and "
+            f"{LEAST['Test']} in Test, the smallest sample set has {MINIMUM} photographs"
+        )
+    keys = [(split, label) for split in LEAST for label in PUBLISHED]
+    real = [PUBLISHED[label][split == "Test"] for split, label in keys]
+    share = {key: count * n / sum(real) for key, count in zip(keys, real, strict=True)}
+    given = {key: max(LEAST[key[0]], int(share[key])) for key in keys}
+    # Then one by one to, or from, whichever class is furthest from its share.
+    while left := n - sum(given.values()):
         sign = 1 if left > 0 else -1
-        open_ = [key for key in given if sign > 0 or given[key] > LEAST[key[0]]]
-        given[max(open_, key=lambda key: sign * (exact[key] - given[key]))] += sign
-    return {split: {label: given[split, label] for label in PUBLISHED} for split in LEAST}
+        movable = [key for key in keys if sign > 0 or given[key] > LEAST[key[0]]]
+        given[max(movable, key=lambda key: sign * (share[key] - given[key]))] += sign
+    return given
 
 
-def plan(n, seed):
-    """The set as a list of `Photo`, by file name, and its planted problems as (kind, file, other, note) rows."""
+def plan(n: int, seed: int) -> tuple:
+    """The set as a list of `Photo`, and its planted problems as (kind, file, other, note) rows."""
     rng = np.random.default_rng((seed, 0))
-    numbers = iter(rng.permutation(n) + 1)  # so that a file's number tells nothing about its class
-    free = {(split, label): [Photo(split, label, int(next(numbers))) for _ in range(count)]
-            for split, by_class in counts(n).items() for label, count in by_class.items()}  # fmt: skip
+    numbers = iter(rng.permutation(n) + 1)  # so that a file's number tells nothing of its class
+    free = {
+        key: [Photo(*key, int(next(numbers))) for _ in range(count)]
+        for key, count in counts(n).items()
+    }
     photos = [photo for group in free.values() for photo in group]
     rows = []
 
     def pick(split):
-        """A class to plant in: the larger ones more often, the smallest only when nothing else is left."""
+        """A class to plant in: the larger more often, the smallest only when no other is left."""
         left = np.array([len(free[split, label]) for label in PUBLISHED])
         spare = np.maximum(left - LEAST[split], 0)
         weight = spare if spare.any() else left
         return list(PUBLISHED)[rng.choice(len(left), p=weight / weight.sum())]
 
     def take(split, label=None):
-        """A photograph nothing is planted in yet."""
+        """A photograph that nothing is planted in yet."""
         return free[split, label or pick(split)].pop()
 
-    def plant(kind, photo, other, note):
-        rows.append((kind, photo.file, other.file if other else "", note))
+    def unusable(i):
+        photo = take("Train")
+        photo.kind = UNUSABLE[i % 3]
+        rows.append(("unusable", photo.file, "", photo.kind))
+
+    def lesion_across_split(i):
+        test = take("Test")
+        for _ in range(2 if i % 4 == 3 else 1):
+            train = take("Train", test.folder)
+            train.lesion = test.lesion
+            rows.append(("lesion_across_split", train.file, test.file, f"SYL_{test.lesion:07d}"))
+
+    def copy(kind, i):
+        side = "Train" if i % 5 else "Test"  # every fifth stands on the other side of the split
+        label = pick(side)
+        if kind != "two_names":
+            first, second = take("Train", label), take(side, label)
+            note = "within Train" if side == "Train" else "across the split"
+        else:
+            first, second = take("Train", CONFUSED[label]), take(side, label)
+            first.diagnosis = second.diagnosis = str(rng.choice([first.folder, second.folder]))
+            first.referee = second.referee = i % 3 != 2  # silent on a third, as the real one is
+            if i % 2 == 0:
+                second.image_id = first.image_id
+            note = first.diagnosis if first.referee else "no referee"
+        second.kind, second.of = kind, first
+        rows.append((kind, first.file, second.file, note))
 
     for kind, share in PLANTED.items():
-        for i in range(max(3 if kind == "unusable" else 1, round(share * n / 600))):
-            side = "Train" if i % 5 else "Test"  # of the copy: every fifth stands on the other side of the split
+        for i in range(max(len(UNUSABLE) if kind == "unusable" else 1, round(share * n / 600))):
             if kind == "unusable":
-                photo = take("Train")
-                photo.kind = ("zero bytes", "text named .jpg", "truncated JPEG")[i % 3]
-                plant(kind, photo, None, photo.kind)
+                unusable(i)
             elif kind == "lesion_across_split":
-                test = take("Test")
-                for _ in range(2 if i % 4 == 3 else 1):
-                    train = take("Train", test.folder)
-                    train.lesion = train.patient = test.lesion
-                    plant(kind, train, test, f"SYL_{test.lesion:07d}")
-            elif kind == "two_names":
-                label = pick(side)
-                first, second = take("Train", CONFUSED[label]), take(side, label)
-                second.kind, second.of = "identical", first
-                first.diagnosis = second.diagnosis = str(rng.choice([first.folder, second.folder]))
-                first.referee = second.referee = i % 3 != 2  # the referee is silent on a third, as the real one is
-                if i % 2 == 0:
-                    second.image_id = first.image_id
-                plant(kind, first, second, first.diagnosis if first.referee else "no referee")
+                lesion_across_split(i)
             else:
-                label = pick(side)
-                first, second = take("Train", label), take(side, label)
-                second.kind, second.of = kind, first
-                plant(kind, first, second, "within Train" if side == "Train" else "across the split")
-
-    for i in range(n // 15):  # several photographs of one lesion, inside Train: an honest problem, not a planted one
+                copy(kind, i)
+    for i in range(n // 15):  # lesions with two or three photographs, all in Train
         first = take("Train")
         for _ in range(min(1 + i % 2, len(free["Train", first.folder]))):
             take("Train", first.folder).lesion = first.lesion
     for photo in photos:
         photo.patient = photo.lesion
-    for _ in range(n // 30):  # some patients have two lesions
+    for _ in range(n // 30):  # patients with two lesions, both in Train
         take("Train").patient = take("Train").patient
     return sorted(photos, key=lambda photo: photo.file), rows
 
 
-def metadata(photos, seed):
-    """Rows of `metadata.csv`: one an image_id; of a copy, only its diagnosis and source are known."""
+def metadata(photos: list, seed: int) -> list:
+    """Rows of `metadata.csv`, one an image_id; of a copy only diagnosis and source are known."""
     rows = {}
     for photo in photos:
-        if photo.image_id in rows and photo.of or photo.kind in ("zero bytes", "text named .jpg", "truncated JPEG"):
+        if photo.kind in UNUSABLE or (photo.of and photo.of.image_id == photo.image_id):
             continue
         person = np.random.default_rng((seed, 3, photo.patient))
-        age, sex = 5 * int(np.clip(person.normal(11, 3), 4, 17)), str(person.choice(["female", "male"]))
         lesion = np.random.default_rng((seed, 4, photo.lesion))
         origin = np.random.default_rng((seed, 5, photo.number))
-        known = [f"SYL_{photo.lesion:07d}", f"SYP_{photo.patient:07d}"], [age, sex, str(lesion.choice(SITES))]
-        ids, facts = (["", ""], ["", "", ""]) if photo.of else known
+        ids = [f"SYL_{photo.lesion:07d}", f"SYP_{photo.patient:07d}"]
+        age = 5 * int(np.clip(person.normal(11, 3), 4, 17))
+        facts = [age, person.choice(["female", "male"]), lesion.choice(SITES)]
+        if photo.of:
+            ids, facts = [""] * 2, [""] * 3
         diagnosis = photo.diagnosis if photo.referee else ""
-        rows[photo.image_id] = [photo.image_id, *ids, diagnosis, *facts, str(origin.choice(SOURCES))]
+        rows[photo.image_id] = [photo.image_id, *ids, diagnosis, *facts, origin.choice(SOURCES)]
     return [rows[image_id] for image_id in sorted(rows)]
 
 
-# --- the files ------------------------------------------------------------------------------------------------------
+# --- the files ------------------------------------------------------------------------------
 
 
-def encode(image, quality):
-    """JPEG bytes of a Pillow image or a uint8 (H, W, 3) array."""
+def encode(image: Image.Image, quality: int) -> bytes:
+    """The image as JPEG."""
     buffer = io.BytesIO()
-    image = image if isinstance(image, Image.Image) else Image.fromarray(image)
     image.save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
 
 
-def photograph(seed, photo):
-    """JPEG bytes of an original: the lesion seeded by its number, the view by the photograph's."""
+def photograph(seed: int, photo: Photo) -> bytes:
+    """A photograph as JPEG: the lesion drawn from its number, the view from the photograph's."""
     view = np.random.default_rng((seed, 2, photo.number))
+    lesion = np.random.default_rng((seed, 1, photo.lesion))
     size, quality = SIZES[view.integers(len(SIZES))], int(view.integers(86, 96))
-    return encode(dermoscopy.draw(photo.diagnosis, np.random.default_rng((seed, 1, photo.lesion)), view, size), quality)
+    return encode(Image.fromarray(dermoscopy.draw(photo.diagnosis, lesion, view, size)), quality)
 
 
-def altered(data, kind):
-    """What became of a photograph's bytes: `kind` as in `planted.csv`, or the sort of unusable file."""
-    if kind == "identical":
+def altered(data: bytes, kind: str) -> bytes:
+    """What became of a photograph's JPEG bytes, by a key of `PLANTED` or a sort of `UNUSABLE`."""
+    if kind in ("", "identical", "two_names"):
         return data
     if kind == "zero bytes":
         return b""
@@ -224,60 +243,55 @@ def altered(data, kind):
         return encode(image, 70)
     if kind == "flipped":
         return encode(ImageOps.mirror(image), 92)
-    # resized: down to 180 on the short side, or up to 256 on the long one
+    # Resized: down to 180 on the short side, or where it is that already, up to 256 on the long.
     scale = 180 / min(image.size) if min(image.size) > 180 else 256 / max(image.size)
-    return encode(image.resize([round(scale * side) for side in image.size], Image.Resampling.LANCZOS), 92)
+    size = [round(scale * side) for side in image.size]
+    return encode(image.resize(size, Image.Resampling.LANCZOS), 92)
 
 
-def write(part, seed, photo):
-    """Write one file under the unfinished root `part`."""
-    data = photograph(seed, photo.of or photo)  # a copy's original is drawn again: no worker waits for another
-    (part / photo.file).write_bytes(altered(data, photo.kind) if photo.kind else data)
-
-
-def stamp(root):
-    """What `sample.json` in `root` says, or None if that is no sample set."""
-    try:
-        return json.loads((root / "sample.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-
-
-def sweep(root):
-    """Remove what interrupted runs left beside `root`: their process is gone, or they are an hour old."""
-    for part in root.parent.glob(f".{root.name}.part-*"):
-        pid = part.name.split(".part-")[-1].split("-")[0]
-        gone = os.name == "posix" and pid.isdigit() and not _alive(int(pid))
-        if gone or time.time() - part.stat().st_mtime > 3600:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _alive(pid):
-    try:
-        os.kill(pid, 0)  # signal 0 only asks; on Windows it would end the process, hence the posix above
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def table(path, header, rows):
-    """Write a CSV with `\\n` line ends on every system."""
+def table(path: Path, header: list, rows: list) -> None:
+    """Write a CSV, with the same line ends on every system."""
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def make(root, n=600, seed=2357, jobs=None, progress=True):
+def stamp(root: Path) -> dict | None:
+    """What `sample.json` in `root` says, or None if that is no sample set."""
+    try:
+        said = json.loads((root / "sample.json").read_text(encoding="utf-8"))
+        return said if said["set"] == NAME else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def sweep(root: Path) -> None:
+    """Remove what killed runs left beside `root`: no such process, or an hour old."""
+    for part in root.parent.glob(f".{root.name}.part-*"):
+        gone = time.time() - part.stat().st_mtime > 3600
+        if os.name == "posix":  # elsewhere `os.kill` would end the process it asks after
+            try:
+                os.kill(int(part.name.split(".part-")[-1].split("-")[0]), 0)
+            except (ProcessLookupError, ValueError):
+                gone = True
+            except PermissionError:
+                pass  # it runs, under another user
+        if gone:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def make(
+    root: Path, n: int = 600, seed: int = 2357, jobs: int | None = None, progress: bool = True
+) -> Path:
     """Write the sample set under `root`, or return at once if that very set is there.
 
-    The same `n` and `seed` give the same bytes, whatever `jobs`. The set appears under its name only when complete.
+    The same `n` and `seed` give the same bytes, whatever `jobs`. The set is written beside `root`
+    and renamed when complete: a killed run leaves nothing under that name.
 
     Args:
-        root: folder to write. A sample set of another size, seed or version is replaced.
-        n: number of photographs in Train and Test together, planted ones included; at least `MINIMUM`.
-        seed: non-negative integer everything is drawn from.
-        jobs: threads that draw; None for one a core.
+        root: folder to write. A sample set of another size, seed or version there is replaced.
+        n: photographs in Train and Test together, planted ones included; at least `MINIMUM`.
+        seed: non-negative integer that everything is drawn from.
+        jobs: threads to draw with; None for one a core, eight at most.
         progress: show a progress bar.
 
     Returns:
@@ -289,32 +303,39 @@ def make(root, n=600, seed=2357, jobs=None, progress=True):
     """
     root = Path(root)
     if seed < 0:
-        raise ValueError(f"seed={seed} is negative")
+        raise ValueError(f"seed={seed} is negative: choose 0 or more")
     photos, rows = plan(n, seed)
-    wanted = {"n": n, "seed": seed, "version": VERSION}
+    wanted = {"set": NAME, "n": n, "seed": seed, "version": VERSION}
     sweep(root)
     if stamp(root) == wanted:
         return root
-    if root.exists() and stamp(root) is None and (root.is_file() or any(root.iterdir())):
-        raise FileExistsError(f"{root} holds something that is no sample set (it has no sample.json): name another folder")
+    if root.exists() and not stamp(root) and (root.is_file() or any(root.iterdir())):
+        raise FileExistsError(f"{root} holds something that is no sample set: name another folder")
+
     part = root.with_name(f".{root.name}.part-{os.getpid()}-{secrets.token_hex(4)}")
-    # Threads, as numpy and Pillow draw outside the interpreter lock: on two cores within a tenth of two processes, and
-    # they need neither a fork (which can hang beside TensorFlow) nor an importable __main__ (which a notebook lacks).
+    old = part.with_name(f"{part.name}-old")
+
+    def write(photo):
+        # A copy's original is drawn again, so that no thread waits for another.
+        data = photograph(seed, photo.of or photo)
+        (part / photo.file).write_bytes(altered(data, photo.kind))
+
+    # Threads, as numpy and Pillow draw outside the interpreter lock: on two cores nearly as fast
+    # as processes, without a fork (which can hang beside TensorFlow) or a __main__ to import.
     pool = ThreadPoolExecutor(jobs or min(os.cpu_count() or 1, 8))
     try:
-        for folder in {photo.file.rpartition("/")[0] for photo in photos}:
-            (part / folder).mkdir(parents=True)
-        done = pool.map(lambda photo: write(part, seed, photo), photos)
-        for _ in tqdm(done, "drawing", len(photos), unit=" photographs", disable=not progress):
-            pass
+        for split, label in {(photo.split, photo.folder) for photo in photos}:
+            (part / split / label).mkdir(parents=True)
+        done = pool.map(write, photos)
+        list(tqdm(done, "drawing", len(photos), unit=" photographs", disable=not progress))
         table(part / "metadata.csv", METADATA, metadata(photos, seed))
         table(part / "planted.csv", ["kind", "file", "other", "note"], rows)
         (part / "sample.json").write_text(json.dumps(wanted) + "\n", encoding="utf-8")
         if root.exists():
-            root.rename(part.with_name(part.name + "-old"))
+            root.rename(old)
         part.rename(root)
     finally:
         pool.shutdown(cancel_futures=True)
-        shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(part.with_name(part.name + "-old"), ignore_errors=True)
+        for rest in (part, old):
+            shutil.rmtree(rest, ignore_errors=True)
     return root
