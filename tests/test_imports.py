@@ -19,6 +19,8 @@ LAYERS = (
     {
         "images",
         "folders",
+        "textures",
+        "structures",
         "dermoscopy",
         "sample",
         "data",
@@ -35,6 +37,9 @@ LAYERS = (
 )
 # Within a row only these, so that no two modules need each other.
 WITHIN = {
+    ("structures", "textures"),
+    ("dermoscopy", "textures"),
+    ("dermoscopy", "structures"),
     ("sample", "dermoscopy"),
     ("folders", "images"),
     ("data", "images"),

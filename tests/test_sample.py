@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from skincnn import dermoscopy, sample
+from skincnn import dermoscopy, sample, structures
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("label", dermoscopy.RECIPES)
+@pytest.mark.parametrize("label", structures.RECIPES)
 def test_two_photographs_of_one_lesion_differ(label):
     first, second = (
         dermoscopy.draw(label, np.random.default_rng(5), np.random.default_rng(view), (192, 180))
