@@ -6,8 +6,8 @@ settles what Augmentor's own `sample` leaves open: the same seed gives the same 
 is that probability, a copy names its photograph, and nothing lands in the class folders.
 """
 
-# Worker processes import this module too; pandas would triple the time that takes, so it (and
-# `data`, which needs it) is imported where it is used.
+# Workers import this module too, and pandas would triple the time that takes: it and `data` are
+# imported where they are used.
 from __future__ import annotations
 
 import contextlib
@@ -15,6 +15,7 @@ import functools
 import hashlib
 import inspect
 import io
+import itertools
 import json
 import multiprocessing
 import os
@@ -23,7 +24,6 @@ import shutil
 import signal
 import sys
 import time
-import types
 import uuid
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -33,6 +33,7 @@ import Augmentor
 import numpy as np
 import PIL
 from PIL import Image
+from tqdm import tqdm
 
 from skincnn import config, images
 
@@ -47,6 +48,7 @@ JPEG = {"quality": 95, "subsampling": "4:4:4"}
 SMALL_JOB = 200  # copies; below, starting processes takes longer than they save
 PARTIAL = ".skincnn-copies-"  # how the name of an unfinished folder begins
 STALE = 3600  # seconds without a new file after which an unfinished folder's run is dead
+FACTS = ["width", "height", "sha256"]  # of each file written
 
 
 def pipeline(operations=OPERATIONS) -> Augmentor.Pipeline:
@@ -54,7 +56,7 @@ def pipeline(operations=OPERATIONS) -> Augmentor.Pipeline:
 
     Args:
         operations: (name, arguments) pairs: any Augmentor.Pipeline method that takes a probability,
-            which may be anything in 0…1 (Augmentor itself refuses 0).
+            which may be anything in 0…1, 1 if left out (Augmentor itself refuses 0).
 
     Raises:
         ValueError: no such operation, or arguments it does not take, with Augmentor's own reason.
@@ -62,24 +64,18 @@ def pipeline(operations=OPERATIONS) -> Augmentor.Pipeline:
     made = Augmentor.Pipeline()
     methods = inspect.getmembers(made, inspect.ismethod)
     choices = {n: m for n, m in methods if "probability" in inspect.signature(m).parameters}
-    if isinstance(operations, str) or not operations:
-        raise ValueError(f"operations={operations!r}: needs at least one (name, arguments) pair")
-    for step in operations:
-        if not (isinstance(step, tuple | list) and len(step) == 2 and isinstance(step[1], dict)):
-            raise ValueError(f"operation {step!r}: must be a (name, arguments) pair")
-        name, arguments = step
+    if not operations or any(isinstance(step, str) or len(step) != 2 for step in operations):
+        raise ValueError(f"operations={operations!r}: must be a list of (name, arguments) pairs")
+    for name, arguments in operations:
         if name not in choices:
             raise ValueError(f"operation {name!r}: unknown, choose one of {', '.join(choices)}")
         try:
-            bound = inspect.signature(choices[name]).bind(**arguments)
-            bound.apply_defaults()
-            probability = bound.arguments["probability"]
+            choices[name](**{**arguments, "probability": 1})
+            made.operations[-1].probability = probability = float(arguments.get("probability", 1))
             if not 0 <= probability <= 1:
-                raise ValueError(Augmentor.Pipeline._probability_error_text)
-            choices[name](**{**bound.arguments, "probability": 1})
+                raise ValueError("the probability must be in 0…1")
         except (TypeError, ValueError) as error:
             raise ValueError(f"operation {name!r} with {arguments}: {error}") from None
-        made.operations[-1].probability = probability
     return made
 
 
@@ -157,7 +153,7 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
 
     from skincnn import data
 
-    pipeline(operations)  # a wrong recipe shows here, not in a worker
+    steps = pipeline(operations).operations
     trains = _training(index, fold)
     sources = index[trains & (index["split"] == "train")].sort_values("file", ignore_index=True)
     counts = index["label"][trains].value_counts()
@@ -165,13 +161,12 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
     plan = _plan(sources, wanted, seed)
     if not plan:
         return index.copy()
-    rows, names, ordinals = zip(*plan, strict=True)
-    copies = sources.iloc[list(rows)].reset_index(drop=True)
+    copies = sources.iloc[[row for row, names in plan for _ in names]].reset_index(drop=True)
     copies["augmented_from"] = copies["file"]
-    copies["file"] = [data.COPIES + name for name in names]
+    files = [name for _, names in plan for name in names]
+    copies["file"] = [data.COPIES + file for file in files]
     if "fold" in copies:
-        copies["fold"] = copies["fold"].where(False, -1)  # keeps the column's type
-
+        copies.loc[:, "fold"] = -1  # keeps the column's type
     request = {
         "sources": data.fingerprint(sources, ["file", "label", "sha256"]),
         "copies": wanted,
@@ -183,33 +178,22 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
     text = json.dumps(request, indent=1)
     key = hashlib.sha256(text.encode()).hexdigest()[:16]
     folder = Path(out or config.local_dir() / "augmented" / key).expanduser().resolve()
-    sources_at = data.paths(sources)
-    root = Path(index.attrs["root"]).resolve()
-    if folder.is_relative_to(root):
-        raise ValueError(
-            f"out={folder} lies inside the set {root}, where the next load would take the copies "
-            "for photographs: choose a folder outside it"
-        )
-    manifest = _finished(folder, text, names)
-    if manifest is None:
-        tasks = {}
-        for row, name, ordinal in zip(rows, names, ordinals, strict=True):
-            source = (str(sources_at[row]), sources["file"][row])
-            tasks.setdefault(source, []).append((name, ordinal))
+    paths = data.paths(sources)
+    if folder.is_relative_to(Path(index.attrs["root"]).resolve()):
+        raise ValueError(f"out={folder}: inside the set, copies would be loaded as photographs")
+    facts = _finished(folder, text, files)
+    if facts is None:
         with _appearing(folder) as partial:
-            for label in sorted(set(copies["label"])):
+            for label in copies["label"].unique():
                 (partial / label).mkdir()
-            draw = functools.partial(_draw, folder=partial, operations=operations, seed=seed)
-            facts = _run(draw, list(tasks.items()), jobs, progress)
-            manifest = copies[["augmented_from", "label"]].join(
-                pd.DataFrame(facts, columns=["width", "height", "sha256"])
-            )
-            manifest.insert(0, "file", names)
-            (partial / "request.json").write_text(text)
+            tasks = [(str(paths[row]), sources["file"][row], names) for row, names in plan]
+            draw = functools.partial(_draw, folder=partial, steps=steps, seed=seed)
+            facts = pd.DataFrame(_run(draw, tasks, jobs, progress), columns=FACTS)
+            manifest = copies[["file", "augmented_from", "label"]].join(facts)
+            (partial / "request.json").write_text(text, "utf-8")
             manifest.to_csv(partial / "manifest.csv", index=False)
-    facts = ["width", "height", "sha256"]
-    copies[facts] = manifest[facts]
-    result = pd.concat([index, copies], ignore_index=True)
+    copies[FACTS] = facts
+    result = pd.concat([index, copies.astype(index.dtypes)], ignore_index=True)
     result.attrs = {**index.attrs, "augmented_root": str(folder)}
     return result
 
@@ -225,44 +209,43 @@ def _training(index: pd.DataFrame, fold: int | None) -> pd.Series:
         return usable & (index["split"] == "train")
     folds = sorted(int(k) for k in index["fold"].dropna().unique() if k >= 0)
     if fold not in folds:
-        raise ValueError(
-            f"fold={fold!r}: pass the one held out, of {folds}; a copy of a held-out photograph "
-            "in training would leak"
-        )
+        raise ValueError(f"fold={fold!r}: pass the held-out one, of {folds}, or copies of it leak")
     return usable & index["fold"].ne(fold).fillna(False).astype(bool) & index["fold"].notna()
 
 
-def _plan(sources: pd.DataFrame, wanted: dict[str, int], seed: int) -> list[tuple[int, str, int]]:
-    """For every copy: its row in `sources`, its name, how many copies that row has before it."""
+def _plan(sources: pd.DataFrame, wanted: dict[str, int], seed: int) -> list[tuple[int, list[str]]]:
+    """(row of `sources`, names of its copies), class by class."""
     plan = []
     for label, copies in wanted.items():
         rows = [int(row) for row in np.flatnonzero(sources["label"] == label)]
         if copies and not rows:
             raise ValueError(f"class {label!r} has no usable training photograph to copy")
         times, rest = divmod(copies, max(1, len(rows)))
-        once_more = random.Random(f"{seed} {label}").sample(rows, rest)
-        turns = [(row, k) for row in rows for k in range(times + (row in once_more))]
-        for number, (row, k) in enumerate(turns, start=1):
-            name = f"{label}/{Path(sources['file'][row]).stem}__{number:04d}.jpg"
-            plan.append((row, name, k))
+        once_more = set(random.Random(f"{seed} {label}").sample(rows, rest))
+        number = itertools.count(1)
+        for row in rows:
+            stem = Path(sources["file"][row]).stem
+            turns = times + (row in once_more)
+            names = [f"{label}/{stem}__{next(number):04d}.jpg" for _ in range(turns)]
+            plan += [(row, names)] if names else []
     return plan
 
 
-def _finished(folder: Path, request: str, names: tuple[str, ...]) -> pd.DataFrame | None:
-    """The manifest of a folder that holds exactly what is asked for, or None: draw it."""
+def _finished(folder: Path, request: str, files: list[str]) -> pd.DataFrame | None:
+    """`FACTS` of the files, if the folder holds exactly what is asked for; None: draw it."""
     import pandas as pd
 
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
     asked = folder / "request.json"
-    if not asked.is_file() or asked.read_text() != request:
+    if not asked.is_file() or asked.read_text("utf-8") != request:
         raise ValueError(f"out={folder} holds something else: remove it or name another folder")
     try:
-        manifest = pd.read_csv(folder / "manifest.csv", keep_default_na=False)
-        digests = [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names]
-    except OSError:
+        facts = pd.read_csv(folder / "manifest.csv")[FACTS]
+        digests = [hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in files]
+    except (OSError, KeyError, ValueError):  # a file is missing, or the manifest is damaged
         return None
-    return manifest if list(manifest["sha256"]) == digests else None
+    return facts if list(facts["sha256"]) == digests else None
 
 
 @contextlib.contextmanager
@@ -270,8 +253,9 @@ def _appearing(folder: Path):
     """A folder to write to that takes its name when the block ends well, and vanishes if not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{PARTIAL}*"):  # by killed runs, or by one that is at work
-        if time.time() - max(p.stat().st_mtime for p in [left, *left.iterdir()]) > STALE:
-            shutil.rmtree(left, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it may get its name or vanish meanwhile
+            if time.time() - max(p.stat().st_mtime for p in [left, *left.iterdir()]) > STALE:
+                shutil.rmtree(left)
     partial = folder.with_name(PARTIAL + uuid.uuid4().hex)
     replaced = folder.with_name(partial.name + "-replaced")
     partial.mkdir()
@@ -286,63 +270,47 @@ def _appearing(folder: Path):
 
 
 def _run(draw, tasks: list, jobs: int | None, progress: bool) -> list[tuple[int, int, str]]:
-    """(width, height, sha256) of every copy, in order, whichever process drew it."""
-    from tqdm.auto import tqdm
-
-    total = sum(len(copies) for _, copies in tasks)
-    if jobs is None:
-        jobs = 1 if total < SMALL_JOB else os.cpu_count() or 1
-    jobs = min(jobs, len(tasks), 61)  # Windows waits for 61 processes at most
+    """`FACTS` of every copy, in order, whichever process drew it."""
+    total = sum(len(names) for _, _, names in tasks)
+    cores = 1 if total < SMALL_JOB else os.cpu_count() or 1
+    jobs = min(jobs or cores, len(tasks), 61)  # Windows waits for 61 processes at most
     facts = []
-    bar = tqdm(total=total, desc="drawing copies", unit="copy", disable=not progress)
-    states = random.getstate(), np.random.get_state()  # drawing in this process changes them
-    pool = None
-    try:
-        if jobs > 1:
-            # Spawned, not forked: TensorFlow's threads do not survive a fork. Ctrl-C is ours alone.
-            context = multiprocessing.get_context("spawn")
-            ignore = (signal.SIGINT, signal.SIG_IGN)
-            pool = ProcessPoolExecutor(jobs, context, signal.signal, ignore)
-            with _no_main():
-                size = max(1, min(16, len(tasks) // (4 * jobs)))
-                drawn = pool.map(draw, tasks, chunksize=size)
-        else:
+    with contextlib.ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=total, desc="drawing copies", disable=not progress))
+        if jobs == 1:
+            stack.callback(random.setstate, random.getstate())
+            stack.callback(np.random.set_state, np.random.get_state())
             drawn = map(draw, tasks)
+        else:
+            # Spawned, not forked: TensorFlow's threads do not survive a fork. Ctrl-C is ours alone.
+            spawn, ignore = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
+            pool = ProcessPoolExecutor(jobs, spawn, signal.signal, ignore)
+            # Also waits for what is being drawn: nobody may write to a folder being removed.
+            stack.callback(pool.shutdown, cancel_futures=True)
+            # A spawned process imports the caller's script: for TensorFlow, seconds in each, and
+            # without an `if __name__ == "__main__"` guard all of it anew. Ours need nothing of it.
+            main = sys.modules["__main__"]
+            sys.modules["__main__"] = type(sys)("__main__")
+            try:
+                drawn = pool.map(draw, tasks, chunksize=min(32, len(tasks) // (8 * jobs)) or 1)
+            finally:
+                sys.modules["__main__"] = main
         for some in drawn:
             facts += some
             bar.update(len(some))
-    finally:
-        if pool:  # waits for what is being drawn: nobody may write to a folder being removed
-            pool.shutdown(cancel_futures=True)
-        random.setstate(states[0])
-        np.random.set_state(states[1])
-        bar.close()
     return facts
 
 
-@contextlib.contextmanager
-def _no_main():
-    """Keep workers from importing the caller's script: it would load TensorFlow in each of them,
-    and run a script without an `if __name__ == "__main__"` guard once more."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _draw(task, folder: Path, operations, seed: int) -> list[tuple[int, int, str]]:
-    """Write all copies of one photograph, which is decoded once: (width, height, sha256) of each."""
-    (path, file), copies = task
+def _draw(task, folder: Path, steps: list, seed: int) -> list[tuple[int, int, str]]:
+    """Write all copies of one photograph, which is decoded once; `FACTS` of each."""
+    path, file, names = task
     try:
         photograph = Image.fromarray(images.decode(path))
     except images.ImageProblem as problem:
         raise images.ImageProblem(f"{path}: {problem}") from None
-    steps = pipeline(operations).operations
     facts = []
-    for name, ordinal in copies:
-        digest = hashlib.sha256(f"{seed}\n{file}\n{ordinal}".encode()).digest()
+    for turn, name in enumerate(names):
+        digest = hashlib.sha256(f"{seed}\n{file}\n{turn}".encode()).digest()
         random.seed(digest)  # Augmentor draws from both global generators
         np.random.seed(np.frombuffer(digest, dtype="<u4"))
         # Augmentor rounds to one digit before it compares: probability 0 fires one time in twenty.
@@ -354,8 +322,8 @@ def _draw(task, folder: Path, operations, seed: int) -> list[tuple[int, int, str
                     [copy] = step.perform_operation([copy])
                 except Exception as error:
                     raise ValueError(f"{path}: {type(step).__name__} failed: {error}") from error
-        buffer = io.BytesIO()
-        (copy if copy.mode == "RGB" else copy.convert("RGB")).save(buffer, "JPEG", **JPEG)
-        (folder / name).write_bytes(buffer.getvalue())
-        facts.append((*copy.size, hashlib.sha256(buffer.getvalue()).hexdigest()))
+        content = io.BytesIO()
+        (copy if copy.mode == "RGB" else copy.convert("RGB")).save(content, "JPEG", **JPEG)
+        (folder / name).write_bytes(content.getvalue())
+        facts.append((*copy.size, hashlib.sha256(content.getvalue()).hexdigest()))
     return facts

@@ -1,0 +1,46 @@
+"""Draw the README's figure and print its results table from the published runs.
+
+    python benchmarks/figure.py
+"""
+
+import matplotlib
+
+matplotlib.use("agg")
+
+from skincnn import config, plots, runs
+
+PRESETS = ("baseline", "regularised", "published", "split_first", "final")
+PUBLISHED = {"baseline": "54.6 %", "regularised": "49.7 %", "published": "80.25 %"}
+
+
+def main() -> None:
+    shown = {name: runs.published(f"isic9_{name}") for name in PRESETS}
+    shown = {name: run for name, run in shown.items() if run.finished}
+    curves = {
+        f"{name} ({run.metrics['accuracy']['value']:.0%})": run.history
+        for name, run in shown.items()
+    }
+    ax = plots.learning_curves(curves)
+    ax.set_title("Same network, same photographs: what differs is the recipe", loc="left")
+    path = config.runs_dir() / "learning_curves.png"
+    ax.figure.savefig(path, dpi=110, bbox_inches="tight")
+    print(path.relative_to(config.project_root()))
+
+    table = runs.table(list(shown.values()))
+    for name, row in zip(shown, table.to_dict("records"), strict=True):
+        cells = [
+            f"`{name}`",
+            f"`{row['protocol']}`",
+            f"{row['siblings %']:.0f} %",
+            f"{row['accuracy %']} % ({row['95 % interval']})",
+            f"{row['balanced %']} %",
+            f"{row['last epoch %']} %",
+            PUBLISHED.get(name, "none"),
+            f"{row['minutes']:.0f}",
+            f"`skincnn train --preset {name}`",
+        ]
+        print("| " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
