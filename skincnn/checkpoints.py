@@ -8,6 +8,7 @@ epoch's number, a checkpoint is a folder renamed when complete, and the one befo
 import json
 import os
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -53,12 +54,15 @@ class Checkpoints(keras.callbacks.Callback):
         for place in sorted(self.folder.glob("epoch_*"), reverse=True):
             try:
                 model = keras.saving.load_model(place / "model.keras")
-                best = np.load(place / "best.npz")
+                with np.load(place / "best.npz") as weights:
+                    best = list(weights.values())
                 state = json.loads((place / "state.json").read_text())
-            except (OSError, ValueError, KeyError) as error:
-                print(f"{place} is damaged, trying the one before: {error}")
+            except Exception as error:
+                # Cut archives make their readers raise nearly anything, BadZipFile and EOFError
+                # among it; to the run they all mean the same.
+                print(f"{place} is damaged, trying the one before: {error}", file=sys.stderr)
                 continue
-            self._best = [best[key] for key in best.files]
+            self._best = best
             self.history, self._states = state["history"], state["callbacks"]
             self.stopped = state["stopped"]
             self.epoch = len(self.history)

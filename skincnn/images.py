@@ -15,8 +15,8 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
-# Only these plugins may look at a file: fewer parsers, fewer surprises. The JPEG one also opens MPO,
-# which some phones write as .jpg: a JPEG with a second picture behind it.
+# Only these plugins may look at a file: fewer parsers, fewer surprises. The JPEG one also opens
+# MPO, which some phones write as .jpg: a JPEG with a second picture behind it.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000  # four times a 12-megapixel phone; 48 KB of PNG can claim 400 million
 MIN_SIDE = 16  # below this there is nothing to see, only something to enlarge

@@ -102,10 +102,12 @@ def build(
         A model from (B, image_size, image_size, 3) in 0…255 to (B, classes) probabilities.
 
     Raises:
-        ValueError: unknown name, or a picture too small for the network.
+        ValueError: unknown name, fewer than 2 classes, or a picture too small for the network.
     """
     if name not in MODELS:
         raise ValueError(f"model {name!r} is unknown: choose one of {', '.join(MODELS)}")
+    if classes < 2:
+        raise ValueError(f"classes={classes}: with fewer than 2 there is nothing to tell apart")
     if image_size < MIN_SIZE:
         raise ValueError(f"image_size={image_size}: the networks need at least {MIN_SIZE}")
     stack = [

@@ -45,11 +45,20 @@ class Run:
     @functools.cached_property
     def info(self) -> dict:
         """What `config.json` holds."""
-        return json.loads(self._file("config.json").read_text())
+        path = self._file("config.json")
+        try:
+            return dict(json.loads(path.read_text()))
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{path}: damaged: {error}") from None
 
     @property
     def config(self) -> config.RunConfig:
-        return config.RunConfig(**self.info["config"])
+        info = self.info
+        try:
+            return config.RunConfig(**info["config"])
+        except (KeyError, TypeError, ValueError) as error:
+            path = self.folder / "config.json"
+            raise RunError(f"{path}: damaged, or of another version: {error}") from None
 
     @property
     def classes(self) -> list[str]:
@@ -83,7 +92,11 @@ class Run:
         path = self._file("model.keras")
         import keras  # slow to import, and most readers of a run want its tables only
 
-        return keras.saving.load_model(path, compile=False)
+        try:
+            return keras.saving.load_model(path, compile=False)
+        except Exception as error:
+            # Keras calls a cut file "not found"; other damage comes as nearly any exception.
+            raise RunError(f"{path}: damaged, or of another version: {error}") from None
 
     def _file(self, name: str) -> Path:
         path = self.folder / name

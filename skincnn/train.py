@@ -5,6 +5,7 @@ end, with the weights of the epoch that had the lowest validation loss.
 """
 
 import contextlib
+import gc
 import hashlib
 import shutil
 import time
@@ -17,7 +18,9 @@ import pandas as pd
 
 from skincnn import balance, checkpoints, config, data, evaluate, models, pipeline, runs, splits
 
-WARM_STEPS, TIMED_STEPS = 2, 8  # a precision's speed is judged on this many training steps
+# A precision's speed is judged on this many training steps, of a batch small enough not to be what
+# the run's memory peaks at.
+WARM_STEPS, TIMED_STEPS, TIMED_BATCH = 2, 10, 8
 
 
 def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = True) -> pd.DataFrame:
@@ -194,8 +197,7 @@ def choose_precision(
         pixels: uint8 (N, H, W, 3), to take a batch from.
         numbers: int32 (N,), class numbers.
     """
-    x = pixels[: settings.batch_size].astype("float32")
-    y = numbers[: settings.batch_size]
+    x, y = pixels[:TIMED_BATCH].astype("float32"), numbers[:TIMED_BATCH]
     networks = {
         precision: compiled(settings, int(numbers.max()) + 1, precision)
         for precision in ("float32", "mixed_bfloat16")
@@ -207,6 +209,8 @@ def choose_precision(
             began = time.perf_counter()
             model.train_on_batch(x, y)
             times[precision].append(time.perf_counter() - began)
+    del networks, model
+    gc.collect()  # Keras models are cycles: their weights would stay until the next collection
     seconds = {precision: min(steps[WARM_STEPS:]) for precision, steps in times.items()}
     # float32 unless there is something to gain: it is the one that repeats elsewhere
     fast = seconds["mixed_bfloat16"] < 0.95 * seconds["float32"]

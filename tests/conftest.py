@@ -1,0 +1,82 @@
+"""What the tests share: drawn photographs, odd files, and a home in which nothing is lost."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skincnn import config
+
+REAL = os.environ.get(config.DATA_VARIABLE, "")
+COLOURS = {  # class -> colour: easy to learn, easy to tell apart
+    "blue": (60, 70, 190),
+    "green": (60, 160, 80),
+    "red": (200, 70, 60),
+}
+
+
+# --- a place of its own ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A checkout's root in a temporary folder, with no data on it or around it."""
+    root = tmp_path / "home"
+    root.mkdir()
+    monkeypatch.setattr(config, "project_root", lambda: root)
+    monkeypatch.delenv(config.DATA_VARIABLE, raising=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def real():
+    """The folder of the real nine-class photographs."""
+    if not REAL:
+        pytest.skip("SKINCNN_DATA is not set: needs the real nine-class photographs")
+    place = Path(REAL).expanduser()
+    return place / "isic9" if (place / "isic9").is_dir() else place
+
+
+@pytest.fixture(scope="session")
+def real_index(real, tmp_path_factory):
+    """The index of the real photographs, made once."""
+    from skincnn import data
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "project_root", lambda: tmp_path_factory.getbasetemp() / "real")
+        return data.load(real, progress=False)
+
+
+# --- drawn photographs ----------------------------------------------------------------------
+
+
+def _draw(root, counts, size=32, seed=0):
+    """`counts`: class folder below `root` -> number of photographs; each has other pixels."""
+    rng = np.random.default_rng(seed)
+    names = sorted({Path(folder).name for folder in counts})
+    number = 0
+    for folder, count in counts.items():
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        name = Path(folder).name
+        colour = COLOURS.get(name, tuple(40 + 180 * names.index(name) // len(names) for _ in "rgb"))
+        for _ in range(count):
+            number += 1
+            noisy = np.array(colour) + rng.integers(-25, 26, (size, size, 3))
+            picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+            picture.save(root / folder / f"ISIC_{number:07d}.jpg", quality=95)
+    return root
+
+
+@pytest.fixture
+def draw():
+    """`draw(root, {"Train/red": 4, ...})` writes photographs in a class's colour."""
+    return _draw
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """Three classes anyone can tell apart: 24 photographs in Train, 6 in Test, 32 × 32."""
+    counts = {f"Train/{c}": 8 for c in COLOURS} | {f"Test/{c}": 2 for c in COLOURS}
+    return _draw(tmp_path_factory.mktemp("tiny") / "tiny", counts)

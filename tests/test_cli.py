@@ -1,0 +1,281 @@
+"""The command line as it is typed: exit codes, one clear line, and answers programs can read."""
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skincnn import cli, config, evaluate, sample
+
+GOOD, PROBLEMS, BAD = 0, 1, 2
+SMALL = ("--preset", "two_conv", "--image-size", "32", "--epochs", "1", "--batch-size", "8")
+
+
+@pytest.fixture
+def skincnn(monkeypatch, capsys, home):
+    """`skincnn("evaluate", path)` -> (exit code, standard output, standard error)."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["skincnn", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            cli.main()
+            code = GOOD
+        except SystemExit as end:
+            code = end.code or GOOD
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def refused(skincnn):
+    """Bad input: exit code 2, nothing on standard output, one line that is returned."""
+
+    def run(*arguments):
+        code, out, err = skincnn(*arguments)
+        assert (code, out) == (BAD, ""), err
+        assert err.startswith("skincnn: ") and err.count("\n") == 1, err
+        return err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, tmp_path_factory):
+    """A run folder with weights, made by the command, and what the command said."""
+    root = tmp_path_factory.mktemp("trained")
+    arguments = ["train", *SMALL, "--precision", "float32", "--json"]
+    command = [*arguments, "--data", str(tiny), "--out", str(root / "run")]
+    code = f"""
+from pathlib import Path; import sys
+from skincnn import cli, config
+config.project_root = lambda: Path({str(root)!r})
+sys.argv = ["skincnn", *{command!r}]
+cli.main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    return root / "run", done
+
+
+def copied(run, tmp_path, **files):
+    """A copy of a run in which some files hold something else."""
+    folder = Path(shutil.copytree(run, tmp_path / "copy"))
+    for name, content in files.items():
+        (folder / name.replace("_", ".")).write_bytes(content)
+    return folder
+
+
+# --- the command itself ---------------------------------------------------------------------
+
+
+def test_the_command_installed_is_this_one():
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name="skincnn")
+    assert entry.load() is cli.main
+
+
+def test_help_names_the_commands_and_the_warning(skincnn):
+    code, out, _ = skincnn("--help")
+    assert code == GOOD
+    assert "not a medical device" in out
+    for name in ("doctor", "sample", "download", "train", "evaluate", "predict"):
+        assert name in out
+        code, page, _ = skincnn(name, "--help")
+        assert code == GOOD and "Example: skincnn" in page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("fly",), "No such command 'fly'"),
+        (("train", "--preset", "vgg"), "'vgg' is not one of 'baseline'"),
+        (("train", "--epochs", "0"), "'--epochs'"),
+        (("train", "--epochs", "many"), "'--epochs'"),
+        (("train", "--image-size", "8"), "'--image-size'"),
+        (("train", "--precision", "float8"), "'float8'"),
+        (("download", "imagenet"), "'imagenet'"),
+        (("evaluate",), "Missing argument"),
+        (("predict", "photo.jpg"), "Missing option '--model'"),
+    ],
+)
+def test_what_cannot_be_typed_is_refused_by_name(skincnn, arguments, named):
+    code, out, err = skincnn(*arguments)
+    assert (code, out) == (BAD, "")
+    assert named in err
+
+
+def test_ctrl_c_is_130(skincnn, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sample, "make", interrupted)
+    assert skincnn("sample")[0] == 130
+
+
+# --- doctor and sample ----------------------------------------------------------------------
+
+
+def test_doctor_says_what_there_is(skincnn, tiny, monkeypatch):
+    monkeypatch.setenv(config.DATA_VARIABLE, str(tiny))
+    code, out, _ = skincnn("doctor")
+    assert code == GOOD
+    for word in ("skincnn", "python", "tensorflow", "keras", "cores", "memory", str(tiny)):
+        assert word in out
+    code, out, _ = skincnn("doctor", "--json")
+    assert json.loads(out)["data"] == f"tiny: {tiny}"
+
+
+def test_doctor_finds_a_variable_that_points_nowhere(skincnn, monkeypatch, tmp_path):
+    monkeypatch.setenv(config.DATA_VARIABLE, str(tmp_path / "typo"))
+    code, out, _ = skincnn("doctor", "--json")
+    assert code == PROBLEMS
+    assert "typo: no such folder" in json.loads(out)["data"]
+
+
+def test_sample_draws_where_it_is_told(skincnn, home, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        sample, "make", lambda root, **options: made.append((root, options)) or root
+    )
+    assert skincnn("sample", "--out", "here", "--n", "200", "--seed", "1")[:2] == (GOOD, "here\n")
+    assert skincnn("sample")[0] == GOOD
+    assert made[0] == (Path("here"), {"n": 200, "seed": 1})
+    assert made[1][0] == home / "data" / "sample"
+
+
+def test_a_sample_too_small_is_refused(refused, tmp_path):
+    assert "n=5" in refused("sample", "--n", "5", "--out", tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
+# --- train ----------------------------------------------------------------------------------
+
+
+def test_train_with_json_prints_json_and_nothing_else(trained):
+    folder, done = trained
+    assert done.returncode == GOOD, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["run"] == str(folder)
+    assert answer["accuracy"] == json.loads((folder / "metrics.json").read_text())["accuracy"]
+
+
+def test_train_again_takes_the_run_and_tells_its_score(trained, tiny, skincnn):
+    folder, _ = trained
+    arguments = ("train", *SMALL, "--precision", "float32", "--data", tiny, "--out", folder)
+    code, out, _ = skincnn(*arguments)
+    assert code == GOOD
+    assert f"30 photographs of tiny → {folder}" in out
+    assert "protocol published" in out and "balanced accuracy" in out
+
+
+def test_train_refuses_another_runs_folder(trained, tiny, refused):
+    folder, _ = trained
+    error = refused("train", *SMALL, "--seed", "7", "--json", "--data", tiny, "--out", folder)
+    assert f"{folder} holds another run" in error and "seed: 123 → 7" in error
+
+
+def test_train_tells_what_it_sets_aside(skincnn, tiny, tmp_path, monkeypatch):
+    from skincnn import train
+
+    root = Path(shutil.copytree(tiny, tmp_path / "set"))
+    for i in range(25):
+        (root / f"Train/red/bad_{i:02d}.jpg").write_bytes(b"")
+
+    def no_training(*_, **__):
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(train, "fit", no_training)
+    code, _, err = skincnn("train", "--data", root, "--json")
+    assert code == BAD
+    assert "25 set aside or passed over:" in err
+    assert "  Train/red/bad_00.jpg: empty file (0 bytes)" in err and "… and 5 more" in err
+
+
+def test_train_on_data_that_are_not_there(refused, tmp_path, monkeypatch):
+    assert "nowhere' is no folder" in refused("train", "--json", "--data", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "No class folders" in refused("train", "--json", "--data", tmp_path / "empty")
+    monkeypatch.setenv(config.DATA_VARIABLE, str(tmp_path / "typo"))
+    assert "SKINCNN_DATA=" in refused("train", "--json")
+
+
+def test_train_where_nothing_can_be_written(refused, tiny, tmp_path):
+    (tmp_path / "file").write_bytes(b"x")
+    refused("train", *SMALL, "--json", "--data", tiny, "--out", tmp_path / "file" / "run")
+
+
+# --- evaluate -------------------------------------------------------------------------------
+
+
+def test_evaluate_scores_a_table(trained, skincnn):
+    folder, _ = trained
+    code, out, _ = skincnn("evaluate", folder / "predictions.csv")
+    assert code == GOOD and "accuracy" in out
+    code, out, _ = skincnn("evaluate", folder / "predictions.csv", "--json")
+    assert code == GOOD
+    assert json.loads(out) == json.loads((folder / "metrics.json").read_text())
+
+
+def test_evaluate_refuses_what_is_no_table(refused, trained, tmp_path):
+    folder, _ = trained
+    assert "gone.csv" in refused("evaluate", tmp_path / "gone.csv")
+    assert "config.json" in refused("evaluate", folder / "config.json")
+    assert str(tmp_path) in refused("evaluate", tmp_path)
+    table = tmp_path / "table.csv"
+    lines = (folder / "predictions.csv").read_text().splitlines()
+    table.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 1)[0] + ",x"]))
+    assert f"{table}, line 3: p_red is 'x', not a number" in refused("evaluate", table)
+
+
+# --- predict --------------------------------------------------------------------------------
+
+
+def test_predict_answers_for_one_photograph(trained, skincnn, tiny):
+    photograph = next((tiny / "Test/red").iterdir())
+    code, out, err = skincnn("predict", photograph, "--model", trained[0])
+    assert code == GOOD
+    assert out.startswith(f"{photograph}: ") and out.count("%") == 3
+    assert err == f"{cli.NOTICE}\n"
+
+
+def test_predict_names_one_bad_photograph_and_answers_for_the_rest(
+    trained, skincnn, tiny, tmp_path
+):
+    photographs = Path(shutil.copytree(tiny / "Test", tmp_path / "photographs"))
+    bad = photographs / "red" / "bad.jpg"
+    bad.write_bytes(b"text")
+    table = tmp_path / "answers.csv"
+    code, out, err = skincnn("predict", photographs, "--model", trained[0], "--csv", table)
+    assert code == PROBLEMS
+    assert f"{bad}: not a picture" in err
+    assert f"6 photographs → {table}" in out
+    answers = evaluate.read(table)
+    published = evaluate.read(trained[0] / "predictions_test.csv")
+    columns = ["p_blue", "p_green", "p_red"]
+    pd.testing.assert_frame_equal(
+        answers[["label", *columns]], published[["label", *columns]], atol=2e-6
+    )
+    assert skincnn("evaluate", table, "--json")[0] == GOOD
+
+
+def test_predict_refuses_what_is_not_there(refused, trained, tiny, tmp_path):
+    run = trained[0]
+    assert "gone.jpg: no such file" in refused("predict", tmp_path / "gone.jpg", "--model", run)
+    assert "no photographs" in refused("predict", tmp_path, "--model", run)
+    assert f"{tmp_path / 'model.keras'}: no such file" in refused(
+        "predict", tiny, "--model", tmp_path
+    )
+
+
+@pytest.mark.parametrize("file", ["config_json", "model_keras"])
+def test_predict_refuses_a_damaged_run(refused, trained, tiny, tmp_path, file):
+    run = copied(trained[0], tmp_path, **{file: b"PK\3\4 cut off"})
+    name = file.replace("_", ".")
+    assert f"{name}: damaged" in refused("predict", tiny, "--model", run)

@@ -1,0 +1,438 @@
+"""Runs: what they leave, when they are trusted, and that stopping one changes nothing."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import killed_run
+import numpy as np
+import pandas as pd
+import pytest
+
+from skincnn import checkpoints, config, data, evaluate, pipeline, runs, splits, train
+
+WHOLE = config.preset("tiny")
+SMALL = config.RunConfig(
+    model="two_conv", image_size=32, batch_size=8, epochs=2, precision="float32"
+)
+FILES = {
+    "config.json",
+    "history.csv",
+    "metrics.json",
+    "metrics_test.json",
+    "model.keras",
+    "predictions.csv",
+    "predictions_test.csv",
+}
+
+
+@pytest.fixture
+def index(tiny, home):
+    return data.load(tiny, progress=False)
+
+
+def _made(settings, tiny, root):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "project_root", lambda: root)
+        return train.fit(settings, data.load(tiny, progress=False), root / "run", verbose=0)
+
+
+@pytest.fixture(scope="module")
+def whole(tiny, tmp_path_factory):
+    """A run with everything random in it, never interrupted."""
+    return _made(WHOLE, tiny, tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture(scope="module")
+def small(tiny, tmp_path_factory):
+    """A run that costs little."""
+    return _made(SMALL, tiny, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture
+def copied(small, tmp_path):
+    """The small run in a folder of the test's own."""
+    return Path(shutil.copytree(small.folder, tmp_path / "run"))
+
+
+@pytest.fixture
+def no_training(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(keras.Model, "fit", refuse)
+
+
+def same_result(first, second):
+    """Whether two runs are equal to the last bit, times aside."""
+    a, b = (run.history.drop(columns="seconds") for run in (first, second))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+    pairs = zip(first.model.get_weights(), second.model.get_weights(), strict=True)
+    assert all(np.array_equal(x, y) for x, y in pairs)
+    for name in ("predictions.csv", "predictions_test.csv", "metrics.json"):
+        assert (first.folder / name).read_bytes() == (second.folder / name).read_bytes()
+
+
+# --- what a run leaves ----------------------------------------------------------------------
+
+
+def test_a_finished_run_leaves_its_files_and_nothing_else(whole):
+    assert {path.name for path in whole.folder.iterdir()} == FILES
+    assert whole.finished
+
+
+def test_config_json_tells_what_was_trained_on_what(whole):
+    assert whole.config == WHOLE
+    assert whole.classes == ["blue", "green", "red"]
+    assert whole.info["precision_used"] == "float32"
+    facts = whole.info["data"]
+    assert (facts["name"], facts["training"], facts["held_out"]) == ("tiny", 20, 4)
+    assert facts["held_out_with_sibling_in_training"] == 0
+    assert set(whole.info["versions"]) >= {"python", "tensorflow", "keras", "numpy"}
+
+
+def test_the_curve_has_a_row_an_epoch_and_the_rate_it_ran_with(whole):
+    history = whole.history
+    assert list(history["epoch"]) == list(range(1, len(history) + 1))
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} < set(history.columns)
+    assert history["learning_rate"][0] == pytest.approx(WHOLE.learning_rate)
+    assert (history["learning_rate"].diff().fillna(0) <= 0).all()
+
+
+def test_predictions_are_the_saved_models_and_metrics_are_the_predictions(small, index):
+    split = splits.published(index)
+    for suffix, rows in (("", splits.held_out(split)), ("_test", splits.test(split))):
+        table = evaluate.read(small.folder / f"predictions{suffix}.csv")
+        assert list(table["file"]) == list(rows["file"])
+        assert list(table["label"]) == list(rows["label"])
+        pixels = pipeline.decode(rows, 32, progress=False).astype("float32")
+        expected = small.model.predict_on_batch(pixels)
+        columns = [f"p_{name}" for name in small.classes]
+        assert np.abs(table[columns].to_numpy() - expected).max() < 2e-6
+        saved = json.loads((small.folder / f"metrics{suffix}.json").read_text())
+        assert saved == json.loads(json.dumps(evaluate.metrics(table)))
+
+
+def test_the_weights_kept_are_those_of_the_lowest_validation_loss(whole):
+    assert whole.metrics["log_loss"]["value"] == pytest.approx(
+        whole.history["val_loss"].min(), abs=1e-4
+    )
+
+
+def test_a_network_learns_what_anyone_can_see(small):
+    assert small.test_metrics["accuracy"]["value"] >= 0.5, "a third would be chance"
+
+
+def test_one_class_is_nothing_to_train_on(draw, tmp_path, home):
+    index = data.load(draw(tmp_path / "one", {"red": 10}), progress=False)
+    with pytest.raises(ValueError, match="classes=1"):
+        train.fit(SMALL, index, tmp_path / "run", verbose=0)
+
+
+# --- when a run is trusted ------------------------------------------------------------------
+
+
+def test_the_very_same_run_is_taken_and_not_trained(small, index, no_training):
+    for call in (train.fit, train.fit_or_load):
+        run = call(SMALL.replace(preset="another name"), index, small.folder, verbose=0)
+        assert run.metrics == small.metrics
+
+
+def test_fit_refuses_a_folder_with_another_run(small, index, no_training):
+    with pytest.raises(runs.RunError, match=r"holds another run: epochs: 2 → 3\. Choose another"):
+        train.fit(SMALL.replace(epochs=3), index, small.folder, verbose=0)
+    assert {path.name for path in small.folder.iterdir()} == FILES
+
+
+def test_a_changed_setting_is_told_and_trained_with_the_old_run_moved_aside(copied, index, capsys):
+    before = (copied / "predictions.csv").read_bytes()
+    run = train.fit_or_load(SMALL.replace(epochs=1), index, copied, verbose=0)
+    assert "The saved run differs (epochs: 2 → 1): training again." in capsys.readouterr().out
+    assert len(run.history) == 1 and run.config.epochs == 1
+    previous = copied.with_name("run.previous")
+    assert (previous / "predictions.csv").read_bytes() == before
+    assert {path.name for path in previous.iterdir()} == FILES
+
+
+def test_a_changed_photograph_or_label_is_another_run(small, tiny, home, tmp_path, no_training):
+    other = Path(shutil.copytree(tiny, tmp_path / "tiny"))
+    changed = next((other / "Train/red").iterdir())
+    shutil.copyfile(next((other / "Test/red").iterdir()), changed)
+    with pytest.raises(runs.RunError, match=r"another run: photographs changed\."):
+        train.fit(SMALL, data.load(other, progress=False), small.folder, verbose=0)
+    changed.rename(other / "Train/blue" / changed.name)
+    with pytest.raises(runs.RunError, match="files, labels, folds"):
+        train.fit(SMALL, data.load(other, progress=False), small.folder, verbose=0)
+
+
+def test_a_run_without_its_weights_is_trained_again_to_the_same(small, copied, index):
+    (copied / "model.keras").unlink()
+    assert runs.Run(copied).finished
+    with pytest.raises(runs.RunError, match=r"model\.keras: no such file; weights are not kept"):
+        _ = runs.Run(copied).model
+    same_result(train.fit_or_load(SMALL, index, copied, verbose=0), small)
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(runs.RunError, match=r"history\.csv: no such file$"):
+        _ = runs.Run(tmp_path).history
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"config": {"layers": 3}, "classes": []}'])
+def test_a_damaged_config_is_named(tmp_path, text):
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(runs.RunError, match=r"config\.json"):
+        _ = runs.Run(tmp_path).config
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\3\4 cut off"])
+def test_damaged_weights_are_named(tmp_path, content):
+    (tmp_path / "model.keras").write_bytes(content)
+    with pytest.raises(runs.RunError, match=r"model\.keras: damaged"):
+        _ = runs.Run(tmp_path).model
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    runs.write_json(tmp_path / "a.json", {"a": 1})
+    with pytest.raises(TypeError):
+        runs.write_json(tmp_path / "a.json", {"a": object()})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+# --- precision ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [((1, 0.5), "mixed_bfloat16"), ((1, 0.97), "float32"), ((1, 2), "float32")],
+)
+def test_the_faster_precision_is_chosen_and_float32_where_little_is_gained(
+    monkeypatch, seconds, chosen
+):
+    clock = [0.0]
+
+    class Network:
+        def __init__(self, step):
+            self.step = step
+
+        def train_on_batch(self, x, y):
+            clock[0] += self.step
+
+    steps = dict(zip(("float32", "mixed_bfloat16"), seconds, strict=True))
+    monkeypatch.setattr(train, "compiled", lambda _, __, precision: Network(steps[precision]))
+    monkeypatch.setattr(train.time, "perf_counter", lambda: clock[0])
+    pixels, numbers = np.zeros((9, 32, 32, 3), np.uint8), np.zeros(9, np.int32)
+    assert train.choose_precision(SMALL, pixels, numbers, show=False) == chosen
+
+
+def test_auto_records_what_was_used_and_a_resumed_run_keeps_it(index, tmp_path, monkeypatch):
+    settings = SMALL.replace(precision="auto")
+    monkeypatch.setattr(train, "choose_precision", lambda *_: "mixed_bfloat16")
+
+    def interrupted(self, batch, logs=None):
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "on_train_batch_begin", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train.fit(settings, index, tmp_path / "run", verbose=0)
+    used = []
+
+    def note(self, logs=None):
+        used.append(self.model.layers[2].compute_dtype)
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "on_train_batch_begin", lambda *_, **__: None)
+    monkeypatch.setattr(checkpoints.Checkpoints, "on_train_end", note)
+    monkeypatch.setattr(train, "choose_precision", lambda *_: "float32")
+    run = train.fit(settings, index, tmp_path / "run", verbose=0)
+    assert used == ["bfloat16"]
+    assert run.info["precision_used"] == "mixed_bfloat16"
+    assert run.config.precision == "auto"
+    assert {layer.compute_dtype for layer in run.model.layers} == {"float32"}
+
+
+# --- protocols ------------------------------------------------------------------------------
+
+
+def test_copies_made_before_the_split_leak_and_copies_made_after_do_not(index):
+    settings = SMALL.replace(copies_per_class=16)
+    published = train.prepare(settings, index, progress=False)
+    leaks = splits.leaks(published)
+    assert len(leaks)
+    held_out = splits.held_out(published)
+    assert (held_out["augmented_from"] != "").any(), "copies are held out like photographs"
+
+    honest = train.prepare(settings.replace(protocol="split_first"), index, progress=False)
+    assert not len(splits.leaks(honest))
+    held_out, training = splits.held_out(honest), splits.training(honest)
+    assert (held_out["augmented_from"] == "").all()
+    assert not set(held_out["file"]) & set(training["augmented_from"])
+    assert (training["augmented_from"] != "").sum() == 48
+    plain = splits.published(index)
+    assert set(held_out["file"]) == set(splits.held_out(plain)["file"])
+
+
+def test_filling_evens_out_the_training_rows_alone(index):
+    settings = SMALL.replace(fill_to=12, protocol="split_first")
+    ready = train.prepare(settings, index, progress=False)
+    assert set(splits.training(ready)["label"].value_counts()) == {12}
+    assert len(splits.held_out(ready)) == 4 and len(splits.test(ready)) == 6
+
+
+def test_an_index_with_folds_is_taken_as_prepared(index):
+    split = splits.published(index, 0.5)
+    assert train.prepare(SMALL, split) is split
+
+
+# --- stopping and going on ------------------------------------------------------------------
+
+
+def process(root, tiny, how, epoch):
+    arguments = ["train", "--preset", "tiny", "--data", str(tiny), "--out", str(root / "run")]
+    command = [sys.executable, killed_run.__file__, str(root), how, str(epoch), *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_killed_then_interrupted_then_finished_equals_never_stopped(whole, tiny, home):
+    """`kill -9` in the third epoch, Ctrl-C in the fourth: three processes, one result."""
+    assert len(whole.history) == 5
+    killed = process(home, tiny, "kill", 2)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    kept = sorted(path.name for path in (home / "run/checkpoints").iterdir())
+    assert kept == ["epoch_0001", "epoch_0002"]
+    assert not runs.Run(home / "run").finished
+
+    stopped = process(home, tiny, "wait", 3)
+    while stopped.poll() is None and not (home / "waiting").exists():
+        time.sleep(0.1)
+    stopped.send_signal(signal.SIGINT)
+    out, err = stopped.communicate()
+    assert stopped.returncode == 130, err
+    assert "Going on after epoch 2 of 5" in out
+    assert "The same command goes on from the last finished epoch." in err
+    assert "Traceback" not in err
+    assert len(runs.Run(home / "run").history) == 3
+
+    run = train.fit(WHOLE, data.load(tiny, progress=False), home / "run", verbose=0)
+    same_result(run, whole)
+    assert {path.name for path in run.folder.iterdir()} == FILES, "no checkpoints are left"
+
+
+def test_killed_between_training_and_scoring_needs_no_more_training(
+    index, small, tmp_path, monkeypatch
+):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_save_model", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(SMALL, index, tmp_path / "run", verbose=0)
+    monkeypatch.setattr(keras.Model, "fit", killed)
+    (tmp_path / "run/history.csv").unlink()
+    same_result(train.fit(SMALL, index, tmp_path / "run", verbose=0), small)
+
+
+class Line:
+    """A straight line learnt by checkpointed epochs: the smallest thing `fit` can be called on."""
+
+    def __init__(self, folder, epochs=8, stop_in=None):
+        self.others = [
+            keras.callbacks.ReduceLROnPlateau(patience=2, factor=0.5, min_lr=0),
+            keras.callbacks.EarlyStopping(patience=5),
+        ]
+        self.state = checkpoints.Checkpoints(folder, 1, self.others)
+        self.model = self.state.resume()
+        if self.model is None:
+            layers = [keras.Input((2,)), keras.layers.Dense(1, kernel_initializer="ones")]
+            self.model = keras.Sequential(layers)
+            self.model.compile(keras.optimizers.SGD(1e-30), "mse")  # the loss never gets better
+        x, y = np.eye(2, dtype="float32"), np.ones(2, "float32")
+        callbacks = [*self.others, self.state]
+        if stop_in is not None:
+            callbacks.insert(0, _Stop(stop_in))
+        self.began = len(self.state.history)
+        self.model.fit(
+            x,
+            y,
+            validation_data=(x, 2 * y),
+            initial_epoch=self.began,
+            epochs=epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+
+    @property
+    def rates(self):
+        return [row["learning_rate"] for row in self.state.history]
+
+
+class _Stop(keras.callbacks.Callback):
+    def __init__(self, epoch):
+        super().__init__()
+        self.at = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.at:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("stop_in", [1, 2, 4, 5])
+def test_plateau_and_early_stopping_count_on_where_they_were(tmp_path, stop_in):
+    through = Line(tmp_path / "through")
+    assert through.rates == pytest.approx([1e-30 * f for f in (1, 1, 1, 0.5, 0.5, 0.25)])
+    assert through.state.stopped
+    with pytest.raises(KeyboardInterrupt):
+        Line(tmp_path / "broken", stop_in=stop_in)
+    resumed = Line(tmp_path / "broken")
+    assert resumed.began == stop_in
+    assert resumed.rates == through.rates
+    assert resumed.state.stopped
+
+
+@pytest.mark.parametrize("file", ["model.keras", "best.npz", "state.json"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "cut", "garbled"])
+def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, file, damage, capsys):
+    Line(tmp_path, epochs=3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0002", "epoch_0003"]
+    path = tmp_path / "epoch_0003" / file
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "cut": content[:-40], "garbled": b"x" * 40}[damage])
+    state = checkpoints.Checkpoints(tmp_path, 1, [])
+    assert state.resume() is not None
+    assert len(state.history) == 2 and state.epoch == 2
+    told = capsys.readouterr()
+    assert "epoch_0003 is damaged, trying the one before" in told.err
+    assert told.out == "", "whoever reads --json reads this too"
+
+
+def test_no_sound_checkpoint_begins_anew(tmp_path):
+    assert checkpoints.Checkpoints(tmp_path, 1, []).resume() is None
+    (tmp_path / "epoch_0001").mkdir()
+    assert checkpoints.Checkpoints(tmp_path, 1, []).resume() is None
+
+
+def test_an_epochs_randomness_depends_on_seed_and_epoch_alone(tmp_path):
+    def drawn(seed, epoch, before=0):
+        model = train.compiled(WHOLE, 3, "float32")
+        state = checkpoints.Checkpoints(tmp_path, seed, [])
+        state.set_model(model)
+        x = np.full((4, 32, 32, 3), 128, "float32")
+        for _ in range(before):
+            model(x, training=True)
+        state.on_epoch_begin(epoch)
+        return np.asarray(model(x, training=True))
+
+    assert np.array_equal(drawn(1, 2), drawn(1, 2, before=3))
+    assert not np.array_equal(drawn(1, 2), drawn(1, 3))
+    assert not np.array_equal(drawn(1, 2), drawn(2, 2))
