@@ -1,6 +1,6 @@
 """Draw the README's figure and print its results table from the published runs.
 
-    python benchmarks/figure.py
+python benchmarks/figure.py
 """
 
 import matplotlib

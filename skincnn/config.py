@@ -106,7 +106,7 @@ PRESETS = {
         "model": "final",
         "augment": "flip_rotate_zoom",
         "fill_to": 500,
-        "epochs": 30,
+        "epochs": 20,
         "protocol": "split_first",
         "plateau_patience": 3,
         "early_stopping": 8,

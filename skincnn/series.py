@@ -51,7 +51,11 @@ def main(target: Path) -> int:
 def execute(notebook: nbformat.NotebookNode, folder: Path) -> str:
     """Run a notebook's cells in order, in place; returns what went wrong, or ""."""
     client = NotebookClient(
-        notebook, timeout=TIMEOUT, kernel_name="python3", resources={"metadata": {"path": folder}}
+        notebook,
+        timeout=TIMEOUT,
+        kernel_name="python3",
+        coalesce_streams=True,  # one block of text a cell, however many times it printed
+        resources={"metadata": {"path": folder}},
     )
     problem = ""
     try:
@@ -88,11 +92,10 @@ def write_index(path: Path, folder: str, rows: list[tuple]) -> None:
     for stem, minutes, problem, figures in rows:
         title = html.escape(stem.replace("_", " "))
         note = html.escape(problem) or f"{minutes:.1f} minutes"
-        picture = (
-            f'<img src="{folder}/figures/{figures[0]}" alt="first figure of {title}" loading="lazy">'
-            if figures
-            else ""
-        )
+        picture = ""
+        if figures:
+            source = f"{folder}/figures/{figures[0]}"
+            picture = f'<img src="{source}" alt="first figure of {title}" loading="lazy">'
         items.append(
             f'<li><a href="{folder}/{stem}.html"><b>{title}</b>{picture}</a>'
             f'<small>{note} · <a href="{folder}/{stem}.ipynb">notebook</a></small></li>'
