@@ -161,16 +161,16 @@ def train_run(
 
 @app.command("evaluate")
 def score(
-    predictions: Annotated[Path, typer.Argument(help="A predictions.csv.")],
+    table: Annotated[Path, typer.Argument(help="A predictions.csv.")],
     as_json: AsJson = False,
 ) -> None:
     """Score saved predictions, with 95 % intervals; needs no model.
 
     Example: skincnn evaluate outputs/runs/isic9_baseline/predictions.csv
     """
-    from skincnn import evaluate
+    from skincnn import evaluate, predictions
 
-    metrics = evaluate.metrics(evaluate.read(predictions))
+    metrics = evaluate.metrics(predictions.read(table))
     print(json.dumps(metrics, indent=1) if as_json else evaluate.summary(metrics))
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skincnn import config, data, evaluate, splits
+from skincnn import config, data, predictions, splits
 
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
@@ -71,7 +71,7 @@ class Run:
 
     @property
     def predictions(self) -> pd.DataFrame:
-        return evaluate.read(self._file("predictions.csv"))
+        return predictions.read(self._file("predictions.csv"))
 
     @property
     def metrics(self) -> dict:

@@ -16,7 +16,18 @@ import keras
 import numpy as np
 import pandas as pd
 
-from skincnn import balance, checkpoints, config, data, evaluate, models, pipeline, runs, splits
+from skincnn import (
+    balance,
+    checkpoints,
+    config,
+    data,
+    evaluate,
+    models,
+    pipeline,
+    predictions,
+    runs,
+    splits,
+)
 
 # A precision's speed is judged on this many training steps, of a batch small enough not to be what
 # the run's memory peaks at.
@@ -279,8 +290,8 @@ def _save_model(model: keras.Model, path: Path) -> None:
 
 def _score(model, dataset, rows, classes, settings, folder: Path, suffix: str) -> None:
     probabilities = model.predict(dataset, verbose=0)
-    table = evaluate.frame(rows, probabilities, classes, settings.seed)
-    evaluate.write(table, folder / f"predictions{suffix}.csv")
+    table = predictions.frame(rows, probabilities, classes, settings.seed)
+    predictions.write(table, folder / f"predictions{suffix}.csv")
     # from the file, as anyone else would: the two can then never disagree
-    saved = evaluate.read(folder / f"predictions{suffix}.csv")
+    saved = predictions.read(folder / f"predictions{suffix}.csv")
     runs.write_json(folder / f"metrics{suffix}.json", evaluate.metrics(saved))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skincnn import cli, config, evaluate, sample
+from skincnn import cli, config, predictions, sample
 
 GOOD, PROBLEMS, BAD = 0, 1, 2
 SMALL = ("--preset", "two_conv", "--image-size", "32", "--epochs", "1", "--batch-size", "8")
@@ -256,8 +256,8 @@ def test_predict_names_one_bad_photograph_and_answers_for_the_rest(
     assert code == PROBLEMS
     assert f"{bad}: not a picture" in err
     assert f"6 photographs → {table}" in out
-    answers = evaluate.read(table)
-    published = evaluate.read(trained[0] / "predictions_test.csv")
+    answers = predictions.read(table)
+    published = predictions.read(trained[0] / "predictions_test.csv")
     columns = ["p_blue", "p_green", "p_red"]
     pd.testing.assert_frame_equal(
         answers[["label", *columns]], published[["label", *columns]], atol=2e-6

@@ -29,7 +29,7 @@ LAYERS = (
         "splits",
         "balance",
     },  # numpy, pandas, Pillow, scikit-learn
-    {"evaluate", "plots", "runs", "predict"},  # results, no TensorFlow
+    {"predictions", "evaluate", "plots", "runs", "predict"},  # results, no TensorFlow
     {"augment", "models", "checkpoints"},  # plain Keras
     {"pipeline", "tfrecords"},  # TensorFlow
     {"train", "explain", "export"},
@@ -51,8 +51,9 @@ WITHIN = {
     ("splits", "data"),
     ("balance", "images"),
     ("balance", "data"),
+    ("evaluate", "predictions"),
     ("plots", "evaluate"),
-    ("runs", "evaluate"),
+    ("runs", "predictions"),
     ("models", "augment"),
 }
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skincnn import evaluate, labels, plots
+from skincnn import labels, plots, predictions
 
 NAMES = list(labels.ISIC9)
 
@@ -196,7 +196,7 @@ def test_cells_hold_counts_and_shares_of_the_true_class(counts):
 def test_confusion_matrix_takes_predictions_and_no_label_leaves_the_figure():
     rng = np.random.default_rng(0)
     rows = pd.DataFrame({"file": np.arange(90).astype(str), "label": NAMES * 10})
-    table = evaluate.frame(rows, rng.dirichlet(np.ones(9), 90), NAMES, seed=0)
+    table = predictions.frame(rows, rng.dirichlet(np.ones(9), 90), NAMES, seed=0)
     ax = plots.confusion_matrix(table)
     total = sum(int(text.split("\n")[0]) for text in texts(ax))
     assert total == 90

@@ -4,7 +4,7 @@ import numpy as np
 import odd_files
 import pytest
 
-from skincnn import evaluate, predict
+from skincnn import evaluate, predict, predictions
 
 CLASSES = ["blue", "green", "red"]
 
@@ -90,12 +90,12 @@ def test_what_is_written_can_be_evaluated(tiny, tmp_path):
     bad = predict.Answer(tiny / "Test/red/bad.jpg", None, "empty file (0 bytes)")
     path = tmp_path / "new" / "answers.csv"
     predict.write([*answers, bad], CLASSES, tiny / "Test", path, seed=7)
-    table = evaluate.read(path)
+    table = predictions.read(path)
     assert list(table["file"]) == [p.relative_to(tiny / "Test").as_posix() for p in files]
     assert list(table["label"]) == [p.parent.name for p in files]
     assert list(table["image_id"]) == [p.stem for p in files]
     assert set(table["seed"]) == {7}
-    assert evaluate.classes(table) == CLASSES
+    assert predictions.classes(table) == CLASSES
     assert evaluate.metrics(table, replicates=20)["accuracy"]["value"] == 1
     assert not list(path.parent.glob(".*")), "nothing half-written is left"
 

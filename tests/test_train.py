@@ -14,7 +14,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from skincnn import checkpoints, config, data, evaluate, pipeline, runs, splits, train
+from skincnn import (
+    checkpoints,
+    config,
+    data,
+    evaluate,
+    pipeline,
+    predictions,
+    runs,
+    splits,
+    train,
+)
 
 WHOLE = config.preset("tiny")
 SMALL = config.RunConfig(
@@ -107,7 +117,7 @@ def test_the_curve_has_a_row_an_epoch_and_the_rate_it_ran_with(whole):
 def test_predictions_are_the_saved_models_and_metrics_are_the_predictions(small, index):
     split = splits.published(index)
     for suffix, rows in (("", splits.held_out(split)), ("_test", splits.test(split))):
-        table = evaluate.read(small.folder / f"predictions{suffix}.csv")
+        table = predictions.read(small.folder / f"predictions{suffix}.csv")
         assert list(table["file"]) == list(rows["file"])
         assert list(table["label"]) == list(rows["label"])
         pixels = pipeline.decode(rows, 32, progress=False).astype("float32")

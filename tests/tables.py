@@ -1,0 +1,26 @@
+"""Random tables of predictions for the tests."""
+
+import numpy as np
+import pandas as pd
+
+from skincnn import labels, predictions
+
+NAMES = list(labels.ISIC9)
+
+
+def make(n=300, seed=0, names=NAMES, skill=1.0, **columns):
+    """A table of random predictions that are right more often than chance."""
+    rng = np.random.default_rng(seed)
+    true = rng.integers(len(names), size=n)
+    logits = rng.normal(size=(n, len(names)))
+    logits[np.arange(n), true] += skill
+    rows = {
+        "file": [f"Test/{i}.jpg" for i in range(n)],
+        "image_id": [f"ISIC_{i:07}" for i in range(n)],
+        "group": [f"g{i}" for i in range(n)],
+        "label": np.array(names)[true],
+        "split": "test",
+        "fold": pd.array([pd.NA] * n, dtype="Int64"),
+    }
+    softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return predictions.frame(pd.DataFrame(rows | columns), softmax, names, seed=7)
