@@ -21,7 +21,7 @@ def main() -> None:
         for name, run in shown.items()
     }
     ax = plots.learning_curves(curves)
-    ax.set_title("Same network, same photographs: what differs is the recipe", loc="left")
+    ax.set_title("One set of photographs, four recipes", loc="left")
     path = config.runs_dir() / "learning_curves.png"
     ax.figure.savefig(path, dpi=110, bbox_inches="tight")
     print(path.relative_to(config.project_root()))

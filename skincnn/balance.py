@@ -183,7 +183,8 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
         raise ValueError(f"out={folder}: inside the set, copies would be loaded as photographs")
     facts = _finished(folder, text, files)
     if facts is None:
-        with _appearing(folder) as partial:
+        already = functools.partial(_finished, folder, text, files)
+        with _appearing(folder, already) as partial:
             for label in copies["label"].unique():
                 (partial / label).mkdir()
             tasks = [(str(paths[row]), sources["file"][row], names) for row, names in plan]
@@ -249,8 +250,9 @@ def _finished(folder: Path, request: str, files: list[str]) -> pd.DataFrame | No
 
 
 @contextlib.contextmanager
-def _appearing(folder: Path):
-    """A folder to write to that takes its name when the block ends well, and vanishes if not."""
+def _appearing(folder: Path, already):
+    """A folder to write to that takes its name when the block ends well, and vanishes if not, or if
+    another process has finished the same meanwhile (`already()` is not None)."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left in folder.parent.glob(f"{PARTIAL}*"):  # by killed runs, or by one that is at work
         with contextlib.suppress(OSError):  # it may get its name or vanish meanwhile
@@ -261,9 +263,10 @@ def _appearing(folder: Path):
     partial.mkdir()
     try:
         yield partial
-        if folder.exists():  # empty, damaged, or finished by another process meanwhile
-            folder.rename(replaced)
-        partial.rename(folder)
+        if already() is None:
+            if folder.exists():  # empty or damaged
+                folder.rename(replaced)
+            partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(replaced, ignore_errors=True)

@@ -88,7 +88,9 @@ class Checkpoints(keras.callbacks.Callback):
         self.history.append(
             {"epoch": epoch + 1, **row, "learning_rate": self._rate, "seconds": seconds}
         )
-        improved = row["val_loss"] <= min(r["val_loss"] for r in self.history)
+        # a loss that is no number is no improvement, and nothing is compared with it
+        known = [r["val_loss"] for r in self.history if np.isfinite(r["val_loss"])]
+        improved = bool(known) and row["val_loss"] == min(known)
         if improved or self._best is None:
             self._best = self.model.get_weights()
         self.stopped = bool(self.model.stop_training)

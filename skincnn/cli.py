@@ -42,7 +42,10 @@ def main() -> None:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
-    except (ValueError, OSError, RuntimeError) as error:
+    except ModuleNotFoundError as error:
+        print(f"skincnn: {error.name} is missing: pip install 'skincnn[train]'", file=sys.stderr)
+        sys.exit(2)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         text = " ".join(str(error).split())
         print(f"skincnn: {text or type(error).__name__}", file=sys.stderr)
         sys.exit(2)

@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import config, folders, images
+from skincnn import config, folders, images, sample
 from skincnn.labels import ISIC9, image_id
 
 NAMES = ("isic9", "sample")
@@ -79,6 +79,8 @@ def find(name_or_folder: str | Path | None = None) -> tuple[str, Path]:
         for place in places:
             if place.is_dir() and folders.set_root(place) is not None:
                 place = place.resolve()
+                if sample.stamp(place) is not None:
+                    return "sample", place
                 return ("isic9" if set(ISIC9) <= folders.class_names(place) else place.name), place
         if variable is not None:
             return variable.name, variable.resolve()
@@ -121,8 +123,6 @@ def load(
     """
     name, folder = find(name_or_folder)
     if name == "sample" and folder == config.sample_dir():
-        from skincnn import sample  # draws only when it has to
-
         sample.make(folder, progress=progress)
     root = folders.set_root(folder)
     if root is None:
@@ -206,8 +206,8 @@ def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
 
 def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
     """Size, digest and problem of each file, from the cache where path, size and time agree."""
-    store = config.local_dir() / "cache" / f"{hashlib.sha256(str(root).encode()).hexdigest()[:16]}"
-    store = store.with_suffix(".csv")
+    key = hashlib.sha256(f"{images.DECODER}\n{root}".encode()).hexdigest()[:16]
+    store = config.local_dir() / "cache" / f"{key}.csv"
     rows = [
         (file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]
     ]
@@ -260,6 +260,7 @@ def _join_metadata(index: pd.DataFrame, path: Path) -> pd.DataFrame:
             raise DataError(f"{path}: {error}") from None
         if "image_id" not in table or table["image_id"].duplicated().any():
             raise DataError(f"{path}: needs a column image_id without repeats")
+        table = table[table["image_id"] != ""]  # or they would join every file without an id
         table = table[["image_id", *table.columns.intersection(names)]]
         index = index.merge(table, on="image_id", how="left")
     known = {name: index[name].fillna("") if name in index else "" for name in names}

@@ -19,6 +19,7 @@ EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff"
 # MPO, which some phones write as .jpg: a JPEG with a second picture behind it.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP")
 MAX_PIXELS = 50_000_000  # four times a 12-megapixel phone; 48 KB of PNG can claim 400 million
+DECODER = 1  # raise it when a file may decode to other pixels, or be refused, than before
 MIN_SIDE = 16  # below this there is nothing to see, only something to enlarge
 
 # Our own limit is tighter than the one Pillow warns at.

@@ -5,7 +5,8 @@ Standard library only: everything may import it.
 
 import re
 
-_IMAGE_ID = re.compile(r"^[A-Z]{2,8}_\d{5,}")
+# The archive's ids, and the sample set's. Cameras number otherwise: IMG_20210101_120000 is no id.
+_IMAGE_ID = re.compile(r"^(?:ISIC|SYN)_\d{7,}")
 
 # Folder name -> the code the ISIC archive's ground-truth tables use for the same diagnosis.
 # Alphabetical, which is also the order every classifier in this package numbers its outputs by.

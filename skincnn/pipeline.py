@@ -54,7 +54,8 @@ def decode(
 
 
 def _on_disk(index: pd.DataFrame, image_size: int, shape: tuple, progress: bool) -> np.ndarray:
-    key = hashlib.sha256("".join(index["sha256"]).encode()).hexdigest()[:16]
+    content = "\n".join([str(images.DECODER), *index["sha256"]])
+    key = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = config.local_dir() / "cache" / f"pixels_{key}_{image_size}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)

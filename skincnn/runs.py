@@ -47,7 +47,10 @@ class Run:
         """What `config.json` holds."""
         path = self._file("config.json")
         try:
-            return dict(json.loads(path.read_text()))
+            info = dict(json.loads(path.read_text(encoding="utf-8")))
+            if missing := {"config", "classes", "data", "precision_used"} - set(info):
+                raise ValueError(f"no {', '.join(sorted(missing))} in it")
+            return info
         except (TypeError, ValueError) as error:
             raise RunError(f"{path}: damaged: {error}") from None
 
@@ -182,7 +185,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 

@@ -6,19 +6,18 @@ executed notebooks, a page of each, their figures, and an `index.html` beside th
 
 import base64
 import html
+import os
 import sys
 import time
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellControlSignal, DeadKernelError
 from nbconvert import HTMLExporter
 from nbconvert.preprocessors import ClearMetadataPreprocessor
 
 from skincnn import config
-
-TIMEOUT = 3600  # seconds a cell; on the real set a training takes minutes
 
 
 def main(target: Path) -> int:
@@ -26,6 +25,9 @@ def main(target: Path) -> int:
     source = config.project_root() / "notebooks"
     in_place = target.resolve() == source
     target.mkdir(parents=True, exist_ok=True)
+    if (variable := config.data_variable()) is not None:
+        # A notebook runs in its own folder, from where a relative path leads elsewhere.
+        os.environ[config.DATA_VARIABLE] = str(variable.resolve())
     rows, failed = [], 0
     for path in sorted(source.glob("[0-9][0-9]_*.ipynb")):
         print(f"{path.stem} …", end=" ", flush=True)
@@ -52,7 +54,7 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> str:
     """Run a notebook's cells in order, in place; returns what went wrong, or ""."""
     client = NotebookClient(
         notebook,
-        timeout=TIMEOUT,
+        timeout=None,  # on the real set a training may take an hour
         kernel_name="python3",
         coalesce_streams=True,  # one block of text a cell, however many times it printed
         resources={"metadata": {"path": folder}},
@@ -60,8 +62,9 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> str:
     problem = ""
     try:
         client.execute()
-    except CellExecutionError as error:
-        problem = f"failed: {error.ename}: {error.evalue}"
+    except (CellControlSignal, DeadKernelError) as error:
+        name = getattr(error, "ename", type(error).__name__)
+        problem = f"failed: {name}: {getattr(error, 'evalue', error)}"
     for cell in notebook.cells:
         if cell.cell_type == "code":
             # Progress bars and TensorFlow's start-up lines: of the moment, not of the story.

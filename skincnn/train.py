@@ -7,7 +7,9 @@ end, with the weights of the epoch that had the lowest validation loss.
 import contextlib
 import gc
 import hashlib
+import itertools
 import shutil
+import sys
 import time
 from pathlib import Path
 
@@ -104,6 +106,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
             )
         wanted["precision_used"] = run.info["precision_used"]
         if run.finished and (folder / "model.keras").is_file():
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a kill came just before
             return run
 
     train_rows, held_out = splits.training(index), splits.held_out(index)
@@ -138,7 +141,7 @@ def fit_or_load(
 ) -> runs.Run:
     """The saved run if its settings and data are the ones asked for, else a new one.
 
-    A run that differs is moved to `<folder>.previous` (and says in what), never trusted or lost.
+    A run that differs is moved to `<folder>.previous1` (and says in what), never trusted or lost.
     Arguments and result are those of `fit`.
     """
     folder = Path(folder or default_folder(settings, index))
@@ -148,11 +151,15 @@ def fit_or_load(
             saved = runs.Run(folder).info
             wanted = runs.describe(settings, index, data.classes(index), settings.precision)
             if changed := runs.differences(saved, wanted):
-                previous = folder.with_name(folder.name + ".previous")
-                shutil.rmtree(previous, ignore_errors=True)
-                folder.rename(previous)
+                folder.rename(_aside(folder))
                 print(f"The saved run differs ({'; '.join(changed)}): training again.")
         return _fit(settings, index, folder, verbose, tensorboard)
+
+
+def _aside(folder: Path) -> Path:
+    """The first free name of `<folder>.previous1`, `.previous2` …"""
+    names = (folder.with_name(f"{folder.name}.previous{n}") for n in itertools.count(1))
+    return next(name for name in names if not name.exists())
 
 
 @contextlib.contextmanager
@@ -165,7 +172,7 @@ def _alone_in(folder: Path):
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        print(f"Another process trains in {folder}: waiting for it.", flush=True)
+        print(f"Another process trains in {folder}: waiting for it.", file=sys.stderr)
         lock.acquire()
     try:
         yield

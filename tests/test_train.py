@@ -164,7 +164,7 @@ def test_a_changed_setting_is_told_and_trained_with_the_old_run_moved_aside(copi
     run = train.fit_or_load(SMALL.replace(epochs=1), index, copied, verbose=0)
     assert "The saved run differs (epochs: 2 → 1): training again." in capsys.readouterr().out
     assert len(run.history) == 1 and run.config.epochs == 1
-    previous = copied.with_name("run.previous")
+    previous = copied.with_name("run.previous1")
     assert (previous / "predictions.csv").read_bytes() == before
     assert {path.name for path in previous.iterdir()} == FILES
 
