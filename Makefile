@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 # TensorFlow's start-up lines would fill every log; warnings and errors still show.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
-export MPLBACKEND ?= agg
 # Two tests at a time need more memory than speed: one worker a core.
 WORKERS ?= 2
 NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-current-env

@@ -28,6 +28,7 @@ def main(target: Path) -> int:
     if (variable := config.data_variable()) is not None:
         # A notebook runs in its own folder, from where a relative path leads elsewhere.
         os.environ[config.DATA_VARIABLE] = str(variable.resolve())
+    os.environ.pop("MPLBACKEND", None)  # any other than Jupyter's own would swallow the figures
     rows, failed = [], 0
     for path in sorted(source.glob("[0-9][0-9]_*.ipynb")):
         print(f"{path.stem} …", end=" ", flush=True)
