@@ -47,7 +47,7 @@ bench: $(READY)  ## what the speed figures in the README are measured with
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/balance.py
 
-lock: $(READY)  ## write the pinned requirements anew from this environment
+lock: $(READY)  ## pin what is installed now; use the oldest Python 3.11 there is
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^skincnn' > requirements.txt
 
 clean:  ## remove the environment and everything that was made
