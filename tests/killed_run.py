@@ -39,6 +39,8 @@ if __name__ == "__main__":
             Path(root, "waiting").touch()
             time.sleep(600)
 
+    # Python leaves Ctrl-C ignored where whoever started the tests did (`nohup`, a CI runner).
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if how != "go":
         checkpoints.Checkpoints.on_train_batch_begin = on_train_batch_begin
     sys.argv = ["skincnn", *arguments]
