@@ -34,6 +34,7 @@ from skincnn import (
 # A precision's speed is judged on this many training steps, of a batch small enough not to be what
 # the run's memory peaks at.
 WARM_STEPS, TIMED_STEPS, TIMED_BATCH = 2, 10, 8
+CLEAR = 3  # a difference that no other work on the machine makes in one step of each
 
 
 def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = True) -> pd.DataFrame:
@@ -222,14 +223,18 @@ def choose_precision(
     }
     times = {precision: [] for precision in networks}
     # In turn, and the fastest step of each: on a busy machine everything else measures the others.
-    for _ in range(WARM_STEPS + TIMED_STEPS):
+    for step in range(WARM_STEPS + TIMED_STEPS):
         for precision, model in networks.items():
             began = time.perf_counter()
             model.train_on_batch(x, y)
-            times[precision].append(time.perf_counter() - began)
+            if step >= WARM_STEPS:
+                times[precision].append(time.perf_counter() - began)
+        seconds = {precision: min(steps, default=1) for precision, steps in times.items()}
+        # A CPU without bfloat16 takes ten times as long: no need to see it ten times.
+        if max(seconds.values()) > CLEAR * min(seconds.values()):
+            break
     del networks, model
     gc.collect()  # Keras models are cycles: their weights would stay until the next collection
-    seconds = {precision: min(steps[WARM_STEPS:]) for precision, steps in times.items()}
     # float32 unless there is something to gain: it is the one that repeats elsewhere
     fast = seconds["mixed_bfloat16"] < 0.95 * seconds["float32"]
     chosen = "mixed_bfloat16" if fast else "float32"
