@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FACTS = ["file", "image_id", "group", "label", "split", "fold", "seed"]
 DIGITS = 6
+# Six digits write anything below half a millionth as 0; its logarithm would be minus infinity.
+SMALLEST = 0.5 * 10**-DIGITS
 TOLERANCE = 1e-3  # how far from 1 a row's probabilities may sum: float16 softmax, fewer digits
 
 
@@ -140,6 +142,77 @@ def classes(frame: "pd.DataFrame") -> list[str]:
     return [names.get(c, c.removeprefix("p_").replace("_", " ")) for c in columns]
 
 
+def answers(frame: "pd.DataFrame") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True class (N), predicted class (N), probabilities (N, C); classes by their number.
+
+    Raises:
+        ValueError: the table has no rows.
+    """
+    import pandas as pd
+
+    if not len(frame):
+        raise ValueError("the table of predictions has no rows")
+    columns = probability_columns(frame)
+    code, names = pd.factorize(frame["label"])
+    true = np.array([columns.index(labels.column(name)) for name in names])[code]
+    probabilities = frame[columns].to_numpy(np.float64)
+    return true, probabilities.argmax(axis=1), probabilities
+
+
+def groups(frame: "pd.DataFrame") -> np.ndarray:
+    """The number (N) of each row's group, from 0; a row without one is its own, by `file`."""
+    import pandas as pd
+
+    names = text(frame["group"])
+    if (names == "").any():
+        names = np.where(names == "", text(frame["file"]), names)
+    return pd.factorize(names)[0]
+
+
+def replaced(frame: "pd.DataFrame", probabilities: np.ndarray) -> "pd.DataFrame":
+    """The same table with other probabilities (N, C), rounded as `frame` and `write` do."""
+    columns = probability_columns(frame)
+    return frame.assign(**dict(zip(columns, _rounded(probabilities).T, strict=True)))
+
+
+def pair(a: "pd.DataFrame", b: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Two tables of the same photographs, row for row, classes in the same order.
+
+    Several seeds of a file are paired in order of the seed. A group that one table leaves empty is
+    taken from the other.
+
+    Raises:
+        ValueError: they differ in classes, files, labels or groups; the message has the first.
+    """
+    if set(probability_columns(a)) != set(probability_columns(b)):
+        raise ValueError(
+            f"the two tables have different classes: {', '.join(classes(a))}; "
+            f"{', '.join(classes(b))}"
+        )
+    a, b = (table.sort_values(["file", "seed"], ignore_index=True) for table in (a, b))
+    rows, others = (table["file"].value_counts() for table in (a, b))
+    apart = rows.sub(others, fill_value=0)
+    apart = apart[apart != 0].sort_index()
+    if len(apart):
+        which = "first" if apart.iloc[0] > 0 else "second"
+        raise ValueError(
+            f"the two tables are not of the same photographs: {apart.index[0]!r} has more rows in "
+            f"the {which} ({len(apart)} such files)"
+        )
+    groups = [text(table["group"]) for table in (a, b)]
+    groups = [np.where(own == "", other, own) for own, other in (groups, groups[::-1])]
+    for name, own, other in (("label", text(a["label"]), text(b["label"])), ("group", *groups)):
+        differ = own != other
+        if differ.any():
+            at = int(np.argmax(differ))
+            raise ValueError(
+                f"{a['file'][at]!r} has {name} {own[at]!r} in the first table and {other[at]!r} in "
+                f"the second ({int(differ.sum())} such rows)"
+            )
+    order = [name for name in b.columns if not name.startswith("p_")] + probability_columns(a)
+    return a.assign(group=groups[0]), b[order].assign(group=groups[1])
+
+
 # --- underneath ----------------------------------------------------------------------------------
 
 
@@ -216,6 +289,7 @@ def _check(frame: "pd.DataFrame", where: str | Path, lines: Sequence[int] = ()) 
     refuse(
         np.abs(sums - 1) > TOLERANCE, lambda at: f"probabilities sum to {sums[at]:.6g}, not to 1"
     )
+    refuse(text(frame["file"]) == "", lambda at: "file is empty: which photograph is it?")
     known = set(columns)
     refuse(
         np.array([labels.column(label) not in known for label in frame["label"]]),

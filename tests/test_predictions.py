@@ -89,6 +89,11 @@ def test_a_bad_file_is_named_with_its_line(tmp_path, change, message):
     assert str(path) in str(error.value)
 
 
+def test_a_prediction_of_no_photograph_is_refused(tmp_path):
+    with pytest.raises(predictions.PredictionsError, match=r"line 4: file is empty"):
+        predictions.write(make(5, file=["a", "b", "", "c", "d"]), tmp_path / "p.csv")
+
+
 def test_a_missing_file_is_one_clear_line(tmp_path):
     with pytest.raises(predictions.PredictionsError, match=r"no\.csv: cannot be read"):
         predictions.read(tmp_path / "no.csv")
@@ -102,3 +107,35 @@ def test_frame_refuses_what_does_not_fit():
         predictions.frame(rows, np.ones((1, 2)), ["melanoma", "nevus"], 0)
     with pytest.raises(ValueError, match="share a probability column"):
         predictions.frame(rows, np.full((1, 2), 0.5), ["a b", "a_b"], 0)
+
+
+# --- two tables ----------------------------------------------------------------------------------
+
+
+def test_two_tables_are_paired_row_for_row():
+    a = pd.concat([make(20), make(20, 1).assign(seed=8, label=make(20)["label"])])
+    b = a.assign(seed=a["seed"] + 10)[[*predictions.FACTS, *reversed(a.columns[7:])]]
+    one, other = predictions.pair(a, b.sample(frac=1, random_state=0))
+    assert list(one["seed"] + 10) == list(other["seed"])
+    pd.testing.assert_frame_equal(one.drop(columns="seed"), other.drop(columns="seed"))
+
+
+def test_a_group_that_one_table_lacks_is_the_others():
+    one, other = predictions.pair(make(3, group=""), make(3))
+    assert list(one["group"]) == list(other["group"]) == ["g0", "g1", "g2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t[2:], "'Test/0.jpg' has more rows in the first (2 such files)"),
+        (lambda t: t.replace("Test/1.jpg", "Test/0.jpg"), "'Test/0.jpg' has more rows in the sec"),
+        (lambda t: t.assign(label="nevus"), "has label '"),
+        (lambda t: t.assign(group="g1"), "'Test/0.jpg' has group 'g0' in the first table and 'g1'"),
+        (lambda t: t.drop(columns="p_nevus"), "different classes: actinic keratosis, basal"),
+    ],
+)
+def test_tables_of_other_photographs_are_not_compared(change, message):
+    with pytest.raises(ValueError) as error:
+        predictions.pair(make(10), change(make(10)))
+    assert message in str(error.value)
