@@ -28,8 +28,20 @@ LAYERS = (
         "audit",
         "splits",
         "balance",
+        "skintone",
     },  # numpy, pandas, Pillow, scikit-learn
-    {"predictions", "evaluate", "plots", "runs", "predict"},  # results, no TensorFlow
+    {
+        "predictions",
+        "scores",
+        "subgroups",
+        "summaries",
+        "evaluate",
+        "calibrate",
+        "plots",
+        "plots_trust",
+        "runs",
+        "predict",
+    },  # results, no TensorFlow
     {"augment", "models", "checkpoints"},  # plain Keras
     {"pipeline", "tfrecords"},  # TensorFlow
     {"train", "explain", "export"},
@@ -51,8 +63,21 @@ WITHIN = {
     ("splits", "data"),
     ("balance", "images"),
     ("balance", "data"),
+    ("skintone", "data"),
+    ("skintone", "images"),
+    ("scores", "predictions"),
+    ("subgroups", "predictions"),
+    ("summaries", "scores"),
     ("evaluate", "predictions"),
+    ("evaluate", "scores"),
+    ("evaluate", "subgroups"),
+    ("evaluate", "summaries"),
+    ("calibrate", "predictions"),
+    ("calibrate", "scores"),
     ("plots", "evaluate"),
+    ("plots_trust", "calibrate"),
+    ("plots_trust", "evaluate"),
+    ("plots_trust", "plots"),
     ("runs", "predictions"),
     ("models", "augment"),
 }
