@@ -5,10 +5,14 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics as referee
 from tables import NAMES, make
 
-from skincnn import evaluate, predictions
+from skincnn import calibrate, evaluate, predictions, scores
+
+# scikit-learn wants rows that sum to 1; the file's six digits do so only to a few millionths.
+LOOSER = {"log_loss": 1e-6, "macro_auc": 1e-5}
 
 
 def right_or_wrong(right, groups=None):
@@ -36,10 +40,13 @@ def test_figures_equal_scikit_learn():
         "balanced_accuracy": referee.balanced_accuracy_score(true, predicted),
         "macro_f1": referee.f1_score(true, predicted, average="macro"),
         "log_loss": referee.log_loss(true, p / p.sum(axis=1, keepdims=True), labels=NAMES),
+        "macro_auc": referee.roc_auc_score(
+            true, p / p.sum(axis=1, keepdims=True), multi_class="ovr", labels=NAMES
+        ),
+        "brier": ((p - (true.to_numpy()[:, None] == NAMES)) ** 2).sum(axis=1).mean(),
     }
     for name, value in expected.items():
-        # The file's six digits sum to 1 only to within a few millionths.
-        assert got[name]["value"] == pytest.approx(value, abs=1e-6 if name == "log_loss" else 1e-9)
+        assert got[name]["value"] == pytest.approx(value, abs=LOOSER.get(name, 1e-9))
     np.testing.assert_array_equal(
         got["confusion"], referee.confusion_matrix(true, predicted, labels=NAMES)
     )
@@ -56,18 +63,15 @@ def test_figures_equal_scikit_learn():
         "f1": f1,
         "support": support,
         "auc": [referee.roc_auc_score(true == c, p[:, i]) for i, c in enumerate(NAMES)],
+        "average_precision": [
+            referee.average_precision_score(true == c, p[:, i]) for i, c in enumerate(NAMES)
+        ],
         "specificity": [
             referee.recall_score(true != c, predicted != c, zero_division=0) for c in NAMES
         ],
     }.items():
         np.testing.assert_allclose(report[column], values, atol=1e-9, err_msg=column)
         assert got["per_class"]["nevus"][column] == pytest.approx(report.loc["nevus", column])
-
-
-def test_auc_shares_ranks_between_equal_scores():
-    positive = np.array([True, False, True, False, False])
-    score = np.array([0.5, 0.5, 0.9, 0.1, 0.5])
-    assert evaluate._auc(positive, score) == pytest.approx(referee.roc_auc_score(positive, score))
 
 
 def test_a_probability_of_zero_costs_much_but_not_everything():
@@ -87,10 +91,55 @@ def test_what_is_undefined_is_none_and_the_rest_is_json():
     assert got["classes"] == NAMES
     assert got["per_class"]["nevus"] == {
         "support": 0, "sensitivity": None, "precision": None, "specificity": 1.0, "f1": None,
-        "auc": None,
+        "auc": None, "average_precision": None,
     }  # fmt: skip
+    assert got["per_class_intervals"]["nevus"]["auc"] == {"low": None, "high": None}
     present = [v["sensitivity"] for k, v in got["per_class"].items() if k != "nevus"]
     assert got["balanced_accuracy"]["value"] == pytest.approx(np.mean(present))
+
+
+def test_calibration_error_is_the_gap_of_confidence_and_accuracy():
+    table = right_or_wrong(np.arange(1000) < 700)  # always 90 % sure
+    assert evaluate.metrics(table, 10)["ece"]["value"] == pytest.approx(0.2)
+    rows = calibrate.reliability(make(500))
+    gaps = (rows["n"] * (rows["confidence"] - rows["accuracy"]).abs()).sum() / 500
+    assert evaluate.metrics(make(500), 10)["ece"]["value"] == pytest.approx(gaps)
+
+
+def test_interval_of_the_calibration_error_allows_for_what_chance_adds():
+    p, chance = np.random.default_rng(0).uniform(0.5, 1, 400), np.random.default_rng(1).random(400)
+    table = right_or_wrong(np.ones(400, bool)).assign(p_nevus=p, p_melanoma=1 - p)
+    table["label"] = np.where(chance < p, "nevus", "melanoma")  # as sure as it is right: truly 0
+    got = evaluate.metrics(table, 200)["ece"]
+    assert got["low"] < 0.02 < 0.03 < got["value"] <= got["high"] < 0.1
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "positive"),
+    [
+        (NAMES, None, "melanoma"),
+        (["benign", "malignant"], None, "malignant"),
+        (NAMES, "basal cell carcinoma", "basal cell carcinoma"),
+        (["cat", "dog"], None, None),
+    ],
+)
+def test_one_class_stands_against_the_rest(names, asked, positive):
+    got = evaluate.metrics(make(200, names=names), 10, positive=asked)
+    assert got["positive"] == positive
+    assert ("partial_auc" in got) == (positive is not None)
+    if positive:
+        assert 0 < got["partial_auc"]["low"] <= got["partial_auc"]["value"] < 0.2
+        assert f"{positive}: sensitivity at 95 % specificity" in evaluate.summary(got)
+    with pytest.raises(ValueError, match=r"positive='wolf': not among the classes: "):
+        evaluate.metrics(make(20, names=names), positive="wolf")
+
+
+def test_figures_per_class_have_intervals():
+    got = evaluate.metrics(make(600), 200)
+    for label, figures in got["per_class_intervals"].items():
+        assert list(figures) == list(evaluate.PER_CLASS)
+        for name, ends in figures.items():
+            assert ends["low"] < got["per_class"][label][name] < ends["high"]
 
 
 # --- the intervals -------------------------------------------------------------------------------
@@ -128,9 +177,17 @@ def test_seeds_of_one_photograph_are_one_group():
 def test_intervals_do_not_depend_on_chunks_and_repeat_with_their_seed(monkeypatch):
     table = make(40)
     one = evaluate.metrics(table, replicates=30, seed=1)
-    monkeypatch.setattr(evaluate, "CHUNK", 7 * 40)
+    monkeypatch.setattr(scores, "CHUNK", 7 * 40)
     assert evaluate.metrics(table, replicates=30, seed=1) == one
     assert evaluate.metrics(table, replicates=30, seed=2)["accuracy"] != one["accuracy"]
+
+
+def test_a_class_that_some_replicates_lack_has_an_interval_from_the_rest():
+    table = make(40, names=["melanoma", "nevus"])
+    table = pd.concat([table[table["label"] == "nevus"], table[table["label"] == "melanoma"][:1]])
+    got = evaluate.metrics(table, 100)
+    for figures in (got["per_class_intervals"]["melanoma"]["auc"], got["macro_auc"]):
+        assert 0 <= figures["low"] <= figures["high"] <= 1
 
 
 def test_one_group_has_no_interval():
@@ -150,3 +207,65 @@ def test_metrics_refuses_nothing_to_measure():
         evaluate.metrics(make(5).iloc[:0])
     with pytest.raises(ValueError, match="replicates=0"):
         evaluate.metrics(make(5), replicates=0)
+
+
+# --- two runs ------------------------------------------------------------------------------------
+
+
+def test_a_run_against_itself_differs_in_nothing():
+    table = make(100)
+    got = evaluate.compare(table, table.sample(frac=1, random_state=0), replicates=20)
+    assert got["differences"]["accuracy"] == {
+        "a": evaluate.metrics(table, 5)["accuracy"]["value"],
+        "b": evaluate.metrics(table, 5)["accuracy"]["value"],
+        "value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0,
+    }  # fmt: skip
+    assert got["mcnemar"] == {"only_a_right": 0, "only_b_right": 0, "p": 1.0}
+
+
+def test_what_makes_a_photograph_hard_for_both_cancels_out():
+    right = np.arange(400) < 200
+    better = right | (np.arange(400) < 220)
+    got = evaluate.compare(right_or_wrong(better), right_or_wrong(right))
+    difference = got["differences"]["accuracy"]
+    assert difference["value"] == pytest.approx(0.05)
+    assert 0.02 < difference["low"] < 0.04 < 0.06 < difference["high"] < 0.08
+    assert difference["p"] == pytest.approx(2 / 1001)  # no replicate on the other side of zero
+    assert got["mcnemar"]["only_a_right"] == 20 and got["mcnemar"]["only_b_right"] == 0
+    back = evaluate.compare(right_or_wrong(right), right_or_wrong(better))
+    assert back["differences"]["accuracy"]["low"] == pytest.approx(-difference["high"])
+    assert json.loads(json.dumps(got, allow_nan=False)) == got
+
+
+@pytest.mark.parametrize(("one", "other"), [(0, 0), (7, 2), (3, 3), (0, 12), (400, 330)])
+def test_mcnemar_is_a_fair_coin(one, other):
+    expected = binomtest(one, one + other).pvalue if one + other else 1
+    assert evaluate.mcnemar(one, other) == pytest.approx(expected, rel=1e-9)
+    assert evaluate.mcnemar(20_000, 13_000) < 1e-300
+
+
+# --- subgroups -----------------------------------------------------------------------------------
+
+
+def test_subgroups_are_the_metrics_of_their_rows():
+    table = make(200, group=[f"g{i // 2}" for i in range(200)])
+    facts = pd.DataFrame(
+        {"file": table["file"], "sex": ["female"] * 150 + ["male"] * 20 + [""] * 30}
+    )
+    got = evaluate.by(table, facts.sample(frac=1, random_state=0), "sex", replicates=50)
+    assert got.index.name == "sex" and list(got.index) == ["female", "male", "unknown"]
+    assert list(got["n"]) == [150, 20, 30] and list(got["n_groups"]) == [75, 10, 15]
+    assert list(got["small"]) == [False, True, False]
+    alone = evaluate.metrics(table[:150], 50)
+    for name in (*evaluate.HEADLINES, *evaluate.POSITIVE_HEADLINES):
+        found = got.loc["female", [name, f"{name}_low", f"{name}_high"]]
+        assert list(found) == [alone[name][key] for key in ("value", "low", "high")]
+
+
+def test_a_subgroup_says_which_classes_it_lacks():
+    table = make(300)
+    facts = table[["file"]].assign(site=np.where(table["label"] == "nevus", "back", "face"))
+    got = evaluate.by(table, facts, "site", replicates=5)
+    assert list(got["classes"]) == [1, 8]
+    assert got.loc["back", "balanced_accuracy"] == got.loc["back", "accuracy"]
+    assert np.isnan(got.loc["back", "partial_auc"])
