@@ -165,16 +165,38 @@ def train_run(
 @app.command("evaluate")
 def score(
     table: Annotated[Path, typer.Argument(help="A predictions.csv.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Another of the same photographs: compare the two.")
+    ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="A column of --index: split every figure by it.")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Facts about the photographs: a CSV with file or image_id.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score saved predictions, with 95 % intervals; needs no model.
 
     Example: skincnn evaluate outputs/runs/isic9_baseline/predictions.csv
     """
-    from skincnn import evaluate, predictions
+    if (by is None) != (index is None):
+        raise ValueError("--by and --index go together: a column, and the table that has it")
+    from skincnn import evaluate, predictions, subgroups, summaries
 
-    metrics = evaluate.metrics(predictions.read(table))
-    print(json.dumps(metrics, indent=1) if as_json else evaluate.summary(metrics))
+    frame = predictions.read(table)
+    answer = evaluate.metrics(frame)
+    texts = [summaries.summary(answer)]
+    if against:
+        answer["against"] = evaluate.compare(frame, predictions.read(against))
+        texts.append(f"\nagainst {against}\n" + summaries.comparison(answer["against"]))
+    if by:
+        split = evaluate.by(frame, subgroups.read(index), by)
+        answer["by"] = json.loads(
+            split.reset_index().to_json(orient="records", double_precision=15)
+        )
+        texts.append("\n" + summaries.subgroups(split, answer["positive"]))
+    print(json.dumps(answer, indent=1) if as_json else "\n".join(texts))
 
 
 @app.command("predict")

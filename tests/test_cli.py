@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from tables import make
 
 from skincnn import cli, config, predictions, sample
 
@@ -232,6 +233,31 @@ def test_evaluate_refuses_what_is_no_table(refused, trained, tmp_path):
     lines = (folder / "predictions.csv").read_text().splitlines()
     table.write_text("\n".join([*lines[:2], lines[2].rsplit(",", 1)[0] + ",x"]))
     assert f"{table}, line 3: p_red is 'x', not a number" in refused("evaluate", table)
+
+
+def test_evaluate_compares_and_splits(skincnn, refused, tmp_path):
+    table = make(80)
+    one, other, index = (tmp_path / name for name in ("a.csv", "b.csv", "index.csv"))
+    predictions.write(table, one)
+    predictions.write(table.assign(seed=8), other)
+    table[["file"]].assign(sex=["male", "female"] * 40).to_csv(index, index=False)
+
+    code, out, _ = skincnn("evaluate", one, "--against", other, "--by", "sex", "--index", index)
+    assert code == GOOD
+    assert f"against {other}\naccuracy" in out and "difference +0.0 points" in out
+    assert "melanoma: sensitivity at 90 % specificity" in out
+    assert "sex female: n = 40 in 40 groups, 9 classes present\n  accuracy " in out
+    arguments = ("--against", other, "--by", "sex", "--index", index, "--json")
+    answer = json.loads(skincnn("evaluate", one, *arguments)[1])
+    assert answer["against"]["mcnemar"]["p"] == 1
+    assert [(row["sex"], row["n"]) for row in answer["by"]] == [("female", 40), ("male", 40)]
+
+    assert "--by and --index go together" in refused("evaluate", one, "--by", "sex")
+    assert "no column 'age' among the facts: file, sex" in refused(
+        "evaluate", one, "--by", "age", "--index", index
+    )
+    predictions.write(table[1:], other)
+    assert "'Test/0.jpg' has more rows in the first" in refused("evaluate", one, "--against", other)
 
 
 # --- predict --------------------------------------------------------------------------------
