@@ -8,7 +8,7 @@
 | `image_id`, `lesion_id`, `patient_id`, `source` | empty where unknown |
 | `width`, `height`, `sha256`, `problem` | of the file; `problem` says why it is set aside |
 | `augmented_from` | the `file` an added copy was made from, else empty |
-| `group` | photographs that share an image id, a lesion or a patient share a group |
+| `group` | photographs that share an image id, lesion, patient or cluster share a group |
 
 `audit` adds `cluster` and `official_label`, `splits` adds `fold`. The set's folder and name
 travel in `index.attrs` (`root`, `name`), as do files that were passed over (`ignored`).
@@ -22,7 +22,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import config, folders, images, sample
+from skincnn import config, folders, images, official, sample
 from skincnn.labels import ISIC9, image_id
 
 NAMES = ("isic9", "sample")
@@ -102,7 +102,8 @@ def load(
     Understands the Kaggle archive as it unpacks (its second copy of the tree, `__MACOSX`, hidden
     files and stray folders are passed over and listed in `attrs["ignored"]`), any folder of class
     folders, with or without Train and Test above them, and the sample set. A `metadata.csv` beside
-    the photographs (`image_id`, and any of `lesion_id`, `patient_id`, `source`) is joined in.
+    the photographs (`image_id`, and any of `lesion_id`, `patient_id`, `source`) is joined in;
+    without one, what is officially known of the nine-class set (`official.facts`).
     What was found is remembered by path, size and time, so a second load is quick.
 
     Args:
@@ -136,7 +137,7 @@ def load(
     index["image_id"] = [image_id(Path(file).stem) for file in index["file"]]
     index = _join_metadata(index, root / "metadata.csv")
     index["augmented_from"] = ""
-    index["group"] = _groups(index)
+    index["group"] = groups(index)
     index = index[COLUMNS].sort_values("file", ignore_index=True)
     index.attrs = {"root": str(root), "name": name, "ignored": sorted(ignored)}
 
@@ -201,6 +202,26 @@ def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+def groups(index: pd.DataFrame) -> list[str]:
+    """A name for each connected piece of rows sharing an image id, lesion, patient or cluster."""
+    parent = list(range(len(index)))
+
+    def find_root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    for column in ("image_id", "lesion_id", "patient_id", "cluster"):
+        first = {}
+        for i, value in enumerate(index.get(column, [])):
+            if not pd.isna(value) and value != "":
+                a, b = find_root(first.setdefault(value, i)), find_root(i)
+                parent[max(a, b)] = min(a, b)
+    files = list(index["file"])
+    return [files[find_root(i)] for i in range(len(index))]
+
+
 # --- what is in the files -------------------------------------------------------------------
 
 
@@ -261,27 +282,10 @@ def _join_metadata(index: pd.DataFrame, path: Path) -> pd.DataFrame:
         if "image_id" not in table or table["image_id"].duplicated().any():
             raise DataError(f"{path}: needs a column image_id without repeats")
         table = table[table["image_id"] != ""]  # or they would join every file without an id
-        table = table[["image_id", *table.columns.intersection(names)]]
-        index = index.merge(table, on="image_id", how="left")
+        table = table.set_index("image_id")
+    else:
+        table = official.facts()
+    for name in table.columns.intersection(names):
+        index[name] = index["image_id"].map(table[name].to_dict()).astype(object)
     known = {name: index[name].fillna("") if name in index else "" for name in names}
     return index.assign(**known)
-
-
-def _groups(index: pd.DataFrame) -> list[str]:
-    """A name for each connected piece of rows that share an image id, a lesion or a patient."""
-    parent = list(range(len(index)))
-
-    def find_root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for column in ("image_id", "lesion_id", "patient_id"):
-        first = {}
-        for i, value in enumerate(index[column]):
-            if value:
-                a, b = find_root(first.setdefault(value, i)), find_root(i)
-                parent[max(a, b)] = min(a, b)
-    files = list(index["file"])
-    return [files[find_root(i)] for i in range(len(index))]

@@ -1,6 +1,7 @@
 """What the tests share: drawn photographs, odd files, and a home in which nothing is lost."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +43,24 @@ def real():
 @pytest.fixture(scope="session")
 def real_index(real, tmp_path_factory):
     """The index of the real photographs, made once."""
-    from skincnn import data
+    from skincnn import data, official
 
+    facts = official.facts_file()
+    root = tmp_path_factory.mktemp("real")
+    (root / "data").mkdir()
+    shutil.copy(facts, root / "data")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(config, "project_root", lambda: tmp_path_factory.getbasetemp() / "real")
-        return data.load(real, progress=False)
+        patch.setattr(config, "project_root", lambda: root)
+        yield data.load(real, progress=False)
+
+
+@pytest.fixture(scope="session")
+def ham(real):
+    """The folder of HAM10000, where it lies beside the nine-class set."""
+    place = real.resolve().parent / "ham10000"
+    if not place.is_dir():
+        pytest.skip("needs HAM10000 (ham10000/) beside the nine-class set")
+    return place
 
 
 # --- drawn photographs ----------------------------------------------------------------------
