@@ -118,6 +118,34 @@ def fetch(
     print(download.fetch(name.value, out, force=force))
 
 
+@app.command("audit")
+def audit_set(
+    name: Annotated[
+        str | None, typer.Argument(metavar="FOLDER_OR_SET", help="A folder, isic9 or sample.")
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Write report.html and the tables into this folder.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find what is wrong with a set: copies, misnamed photographs, leaks, shortcuts, bad files.
+
+    Exit code 0: nothing found; 1: there are findings.
+
+    Example: skincnn audit my_photographs --report outputs/local/audit
+    """
+    from skincnn import audit, data
+
+    found = audit.run(data.load(name, progress=not as_json), progress=not as_json)
+    if report is not None:
+        from skincnn import report as page
+
+        path = page.write(found, report)
+        print(f"{path}: open it in a browser", file=sys.stderr)
+    print(json.dumps(found.counts(), indent=1, ensure_ascii=False) if as_json else found)
+    raise typer.Exit(0 if found.clean else 1)
+
+
 @app.command("train")
 def train_run(
     preset: Annotated[Preset, typer.Option(help="Which recipe.")] = Preset.baseline,

@@ -1,0 +1,134 @@
+"""What an audit costs: against only decoding every photograph once, and as sets grow.
+
+    python benchmarks/audit.py [--photographs FOLDER] [--rounds 3] [--largest 400000]
+
+First the whole of `audit.run` (shortcut classifier included) against decoding the same files with
+as many threads, in turn in one run. Then the search for copies alone, among 10,000, 100,000 and
+400,000 small pictures mixed from real ones (or from drawn ones where FOLDER is not given), with
+its peak memory: each size in a process of its own.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+SIZES = (10_000, 100_000, 400_000)
+
+
+def index_of(folder: str | None):
+    """An index of a folder: of class folders, or HAM10000 as it unpacks (one flat folder)."""
+    import pandas as pd
+
+    from skincnn import data
+
+    if folder is None:
+        return data.usable(data.load("sample", progress=False))
+    table = Path(folder) / "HAM10000_metadata.csv"
+    if not table.is_file():
+        return data.usable(data.load(folder, progress=False))
+    facts = pd.read_csv(table)
+    index = pd.DataFrame({"file": "images/" + facts["image_id"] + ".jpg", "label": facts["dx"]})
+    index["split"], index["image_id"] = "train", facts["image_id"]
+    index["lesion_id"], index["width"], index["height"] = facts["lesion_id"], 0, 0
+    for name in ("patient_id", "source", "problem", "augmented_from", "sha256"):
+        index[name] = ""
+    index["group"] = data.groups(index)
+    index.attrs = {"root": str(Path(folder).resolve()), "name": Path(folder).name}
+    return index
+
+
+def cost(folder: str | None, rounds: int) -> None:
+    from skincnn import audit, data, images
+
+    index = index_of(folder)
+    places = data.paths(index)
+    ratios = []
+    for number in range(rounds):
+        seconds = {}
+        for way in ("decode", "audit")[:: -1 if number % 2 else 1]:
+            began = time.perf_counter()
+            if way == "audit":
+                audit.run(index, progress=False)
+            else:
+                with ThreadPoolExecutor(os.cpu_count()) as pool:
+                    for _ in pool.map(images.decode, places):
+                        pass
+            seconds[way] = time.perf_counter() - began
+        ratios.append(seconds["audit"] / seconds["decode"])
+        print(
+            f"{len(index):,} photographs: decoding {seconds['decode']:.1f} s, audit "
+            f"{seconds['audit']:.1f} s, ratio {ratios[-1]:.2f}",
+            flush=True,
+        )
+    print(f"ratio median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+
+
+def mixed(base: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
+    """`n` small pictures, each a blend of three turned ones of `base`: (n, S, S) uint8."""
+    from skincnn import duplicates
+
+    rng = np.random.default_rng(seed)
+    turned = np.concatenate([[duplicates.turn(p, o) for p in base] for o in range(8)])
+    made = np.empty((n, *base.shape[1:]), np.uint8)
+    for start in range(0, n, 10_000):
+        rows = min(10_000, n - start)
+        weights = rng.dirichlet([1, 1, 1], rows).astype(np.float32)
+        some = turned[rng.integers(len(turned), size=(rows, 3))]
+        made[start : start + rows] = np.einsum("nk,nkij->nij", weights, some)
+    return made
+
+
+def search(folder: str | None, n: int) -> None:
+    from skincnn import data, duplicates, images
+
+    places = data.paths(index_of(folder))[:3000]
+    from PIL import Image
+
+    base = np.stack([duplicates.thumbnail(Image.fromarray(images.decode(p))) for p in places])
+    small = mixed(base, n)
+    small[-100:] = small[:100, :, ::-1]  # a hundred flipped copies, to be found
+    began = time.perf_counter()
+    pairs = duplicates.pairs(small)
+    seconds = time.perf_counter() - began
+    wanted = {(i, n - 100 + i) for i in range(100)}
+    found = len(wanted & {(int(p["a"]), int(p["b"])) for p in pairs})
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(json.dumps({"seconds": seconds, "peak": peak, "pairs": len(pairs), "found": found}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photographs", help="a set, or HAM10000's folder; default: the sample")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--largest", type=int, default=SIZES[-1])
+    parser.add_argument("--search", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.search:
+        search(arguments.photographs, arguments.search)
+        return
+    cost(arguments.photographs, arguments.rounds)
+    for n in (size for size in SIZES if size <= arguments.largest):
+        command = [sys.executable, __file__, "--search", str(n)]
+        command += ["--photographs", arguments.photographs] if arguments.photographs else []
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(done.stderr[-2000:])
+        r = json.loads(done.stdout.splitlines()[-1])
+        print(
+            f"copies among {n:,}: {r['seconds']:.1f} s ({r['seconds'] / n * 1e6:.0f} µs each), "
+            f"peak {r['peak']:.2f} GB, {r['found']} of 100 planted found",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""Every planted lie is found, none is invented; the clean set is free of them."""
+
+import itertools
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageFilter
+
+from skincnn import audit, config, data, sample
+
+COPIES = ["identical", "reencoded", "resized", "flipped", "two_names"]
+
+
+@pytest.fixture(scope="module")
+def index():
+    sample.make(config.sample_dir(), progress=False)
+    return data.load("sample", progress=False)
+
+
+@pytest.fixture(scope="module")
+def found(index):
+    return audit.run(index, progress=False)
+
+
+@pytest.fixture(scope="module")
+def planted(index):
+    return pd.read_csv(f"{index.attrs['root']}/planted.csv", keep_default_na=False)
+
+
+def together(pairs):
+    """Sets of files that pairs join."""
+    sets = []
+    for pair in map(set, pairs):
+        touching = [s for s in sets if s & pair]
+        sets = [s for s in sets if s not in touching] + [set.union(pair, *touching)]
+    return {frozenset(s) for s in sets}
+
+
+def test_all_planted_copies_are_found_and_none_invented(found, planted):
+    copies = planted[planted["kind"].isin(COPIES)]
+    wanted = together(zip(copies["file"], copies["other"], strict=True))
+    clusters = found.index.dropna(subset="cluster").groupby("cluster")["file"]
+    got = {frozenset(files) for _, files in clusters}
+    precision, recall = len(got & wanted) / len(got), len(got & wanted) / len(wanted)
+    print(f"clusters of copies: precision {precision:.3f}, recall {recall:.3f}")
+    assert got == wanted
+
+
+def test_lesions_on_both_sides_and_unusable_files_are_those_planted(found, planted):
+    findings = found.findings()
+    across = findings[findings["kind"] == "lesion across split"]
+    files = planted[planted["kind"] == "lesion_across_split"]
+    copies = planted[planted["kind"].isin(COPIES)]
+    # a copy in the other split carries its lesion with it
+    sides = copies[copies["file"].str.split("/").str[0] != copies["other"].str.split("/").str[0]]
+    wanted = set(files["other"]) | {
+        f for f in [*sides["file"], *sides["other"]] if f.startswith("Test")
+    }
+    known = found.index.set_index("file")["lesion_id"]
+    assert set(across["file"]) == {f for f in wanted if known[f]}
+    unusable = planted.loc[planted["kind"] == "unusable", "file"]
+    assert set(found.unusable["file"]) == set(unusable)
+
+
+def test_the_misnamed_are_the_wrong_halves_of_the_planted_pairs(found, planted):
+    findings = found.findings()
+    misnamed = set(findings.loc[findings["kind"] == "misnamed", "file"])
+    pairs = planted[planted["kind"] == "two_names"]
+    official = found.index.set_index("file")["official_label"]
+    wrong = set()
+    for a, b in zip(pairs["file"], pairs["other"], strict=True):
+        wrong |= {f for f in (a, b) if official[f] and official[f] != f.split("/")[1]}
+    assert misnamed == wrong
+    assert misnamed, "the sample set has some"
+
+
+def test_sound_photographs_are_not_called_odd(found):
+    kinds = set(found.findings()["kind"])
+    assert not kinds & {"blurred", "dark", "over-exposed", "near-uniform"}
+
+
+def test_odd_photographs_are(tmp_path, home):
+    rng = np.random.default_rng(0)
+    base = rng.integers(60, 200, (20, 20, 3)).astype(np.uint8)
+    sharp = np.asarray(Image.fromarray(base).resize((180, 180), Image.Resampling.NEAREST))
+    soft = np.asarray(Image.fromarray(sharp).filter(ImageFilter.GaussianBlur(4)))
+    odd = {
+        "sharp": sharp,
+        "blurred": soft,
+        "dark": sharp // 5,
+        "over-exposed": np.clip(sharp.astype(int) * 3, 0, 255).astype(np.uint8),
+        "near-uniform": np.full_like(sharp, 120) + (sharp % 3),
+    }
+    for name, pixels in odd.items():
+        (tmp_path / "set" / name).mkdir(parents=True)
+        Image.fromarray(pixels).save(tmp_path / "set" / name / "one.png")
+    found = audit.run(data.load(tmp_path / "set", progress=False), progress=False)
+    kinds = found.findings().groupby("kind")["file"].agg(list).to_dict()
+    for name in ("blurred", "dark", "over-exposed", "near-uniform"):
+        assert f"{name}/one.png" in kinds[name]
+    assert not any("sharp/one.png" in files for files in kinds.values())
+
+
+def test_pixels_count_not_files(tmp_path, home, draw):
+    root = draw(tmp_path / "set", {"red": 3, "blue": 3})
+    first = next((root / "red").glob("*.jpg"))
+    with Image.open(first) as picture:
+        picture.save(root / "blue" / "other.png")
+    found = audit.run(data.load(root, progress=False), progress=False)
+    [pair] = found.pairs.itertuples()
+    assert {pair.file_a, pair.file_b} == {"blue/other.png", f"red/{first.name}"}
+    assert (pair.kind, pair.how) == ("identical", "same pixels, written differently")
+    assert found.counts()["identical"]["conflicting"] == 1
+
+
+def test_clean_does_what_it_says_and_lists_all_of_it(found):
+    clean, changes = audit.clean(found.index)
+    assert set(changes["file"]).isdisjoint(
+        set(clean["file"]) - set(changes.loc[changes["action"] == "relabelled", "file"])
+    )
+    dropped = set(changes.loc[changes["action"] == "dropped", "file"])
+    assert dropped | set(clean["file"]) == set(found.index["file"])
+    assert clean["cluster"].dropna().is_unique, "one row a cluster"
+    stays = changes.loc[changes["kept"] != "", "kept"]
+    assert set(stays) <= set(clean["file"])
+    wrong = clean[(clean["official_label"] != "") & (clean["official_label"] != clean["label"])]
+    assert wrong.empty
+    again, nothing = audit.clean(clean)
+    assert nothing.empty
+    assert list(again["file"]) == list(clean["file"])
+
+
+def table(*rows):
+    """An index as `run` leaves it: (file, cluster, official label)."""
+    columns = ["file", "cluster", "official_label"]
+    index = pd.DataFrame(rows, columns=columns).astype({"cluster": "Int64"})
+    index["label"] = index["file"].str.split("/").str[0]
+    index["width"] = index["height"] = 100
+    for name in ("problem", "augmented_from", "image_id", "lesion_id", "patient_id"):
+        index[name] = ""
+    return index
+
+
+@pytest.mark.parametrize(
+    ("policy", "rows", "left", "reasons"),
+    [
+        ("official", [("nevus/1", 0, "melanoma"), ("melanoma/1", 0, "melanoma")],
+         {"melanoma/1": "melanoma"}, ["the same photograph stays as another file"]),
+        ("official", [("nevus/1", None, "melanoma")], {"nevus/1": "melanoma"},
+         ["officially melanoma"]),
+        ("official", [("nevus/1", 0, ""), ("melanoma/1", 0, "")], {},
+         ["no official diagnosis"] * 2),
+        ("official", [("nevus/1", 0, "nevus"), ("nevus/2", 0, "melanoma")], {},
+         ["two official diagnoses"] * 2),
+        ("official", [("seborrheic keratosis/1", None, "pigmented benign keratosis")],
+         {"seborrheic keratosis/1": "pigmented benign keratosis"},
+         ["officially pigmented benign keratosis"]),
+        ("drop", [("nevus/1", None, "melanoma")], {}, ["officially melanoma"]),
+        ("drop", [("nevus/1", 0, ""), ("melanoma/1", 0, "")], {}, ["named melanoma and nevus"] * 2),
+    ],
+    ids=["copy", "misnamed", "undecided", "two referees", "wider", "drop misnamed", "drop both"],
+)  # fmt: skip
+def test_the_policies(policy, rows, left, reasons):
+    other = ("nevus/other", None, "")
+    clean, changes = audit.clean(table(*rows, other), policy)
+    assert dict(zip(clean["file"], clean["label"], strict=True)) == left | {"nevus/other": "nevus"}
+    assert len(changes) == len(reasons)
+    assert all(r in c for r, c in zip(reasons, changes["reason"], strict=True))
+
+
+def test_bad_input_is_refused(index):
+    with pytest.raises(ValueError, match=r"policy='trust'.*official, drop"):
+        audit.clean(index, "trust")
+    with pytest.raises(ValueError, match="added copies"):
+        audit.run(index.assign(augmented_from="x"))
+    with pytest.raises(ValueError, match="no photograph would be left"):
+        audit.clean(table(("nevus/1", 0, ""), ("melanoma/1", 0, "")))
+
+
+def test_what_is_saved_reads_as_json_and_tables(found, tmp_path):
+    found.save(tmp_path)
+    assert json.loads((tmp_path / "audit.json").read_text()) == json.loads(
+        json.dumps(found.counts())
+    )
+    assert len(pd.read_csv(tmp_path / "pairs.csv")) == len(found.pairs)
+    assert len(pd.read_csv(tmp_path / "findings.csv")) == len(found.findings())
+
+
+def test_the_first_lines_say_what_matters_most(found):
+    lines = str(found).splitlines()
+    assert lines[0].startswith(f"{len(found.index):,} photographs of 9 classes")
+    assert "the same photograph" in lines[1]
+    assert "two class names" in lines[1]
+
+
+# --- the real set, each count a second way --------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def real_found(real_index):
+    return audit.run(real_index, with_shortcuts=False, progress=False)
+
+
+def test_identical_photographs_of_the_real_set_counted_by_bytes(real_found, real):
+    import hashlib
+
+    by_bytes = {}
+    for path in sorted(real.rglob("*.jpg")):
+        by_bytes.setdefault(hashlib.md5(path.read_bytes()).digest(), []).append(path)
+    pairs = [p for same in by_bytes.values() for p in itertools.combinations(same, 2)]
+    counts = real_found.counts()["identical"]
+    assert counts["pairs"] == len(pairs)
+    assert counts["conflicting"] == sum(a.parent.name != b.parent.name for a, b in pairs)
+    assert counts["across_split"] == sum(a.parents[1] != b.parents[1] for a, b in pairs)
+
+
+def test_misnamed_and_lesions_of_the_real_set_counted_from_the_facts(real_found, real):
+    facts = {}
+    lines = (config.Path(__file__).parents[1] / "data" / "isic9_index.csv").read_text().splitlines()
+    for line in lines[1:]:
+        file, _, label, split, official, lesion, *_ = line.split(",")
+        facts[file] = (label, split, official, lesion)
+    counts = real_found.counts()
+    assert counts["official"]["known"] == sum(bool(o) for _, _, o, _ in facts.values())
+    wrong = sum(bool(o) and o != label for label, _, o, _ in facts.values())
+    assert counts["official"]["contradicted"] == wrong
+    sides = {}
+    for _, split, _, lesion in facts.values():
+        sides.setdefault(lesion, set()).add(split)
+    assert counts["lesions"]["across_split"] == sum(
+        len(s) == 2 for lesion, s in sides.items() if lesion
+    )
