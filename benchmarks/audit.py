@@ -88,12 +88,13 @@ def mixed(base: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
 
 
 def search(folder: str | None, n: int) -> None:
+    from PIL import Image
+
     from skincnn import data, duplicates, images
 
     places = data.paths(index_of(folder))[:3000]
-    from PIL import Image
-
-    base = np.stack([duplicates.thumbnail(Image.fromarray(images.decode(p))) for p in places])
+    pictures = (Image.fromarray(images.decode(place)).convert("L") for place in places)
+    base = np.stack([duplicates.thumbnail(picture) for picture in pictures])
     small = mixed(base, n)
     small[-100:] = small[:100, :, ::-1]  # a hundred flipped copies, to be found
     began = time.perf_counter()

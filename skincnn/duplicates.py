@@ -17,6 +17,7 @@ quadratic, and the last brings PyTorch along.
 """
 
 import numpy as np
+from PIL import Image
 
 SIDE = 32  # of the small grey pictures everything here looks at
 LOW = 8  # cosine frequencies kept in each direction
@@ -46,12 +47,11 @@ ORIENTATIONS = (
 )
 
 
-def thumbnail(image) -> np.ndarray:
-    """The small grey picture, uint8 (SIDE, SIDE), of a PIL image: the whole of it, squashed."""
-    from PIL import Image
-
+def thumbnail(image: Image.Image) -> np.ndarray:
+    """A PIL image squashed to uint8 (SIDE, SIDE), or (SIDE, SIDE, 3) in colour."""
     # Bilinear, which weights pixels by their distance: a box would depend on where its edges fall.
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    size, by = (SIDE, SIDE), Image.Resampling.BILINEAR
+    return np.asarray(image.resize(size, by, reducing_gap=4))  # large ones are halved first
 
 
 def turn(picture: np.ndarray, orientation: int) -> np.ndarray:

@@ -50,7 +50,7 @@ TRANSFORMED = {
 
 
 def thumbnails(pictures):
-    return np.stack([duplicates.thumbnail(p) for p in pictures])
+    return np.stack([duplicates.thumbnail(p.convert("L")) for p in pictures])
 
 
 def found(small):
@@ -76,7 +76,7 @@ def test_another_photograph_of_the_lesion_is_no_copy():
 
 @pytest.mark.parametrize("orientation", range(8))
 def test_the_orientation_is_the_one_that_turns_the_copy_back(lesions, orientation):
-    original = duplicates.thumbnail(lesions[3])
+    original = duplicates.thumbnail(lesions[3].convert("L"))
     back = {0: 0, 1: 3, 2: 2, 3: 1}.get(orientation, orientation)
     copy = duplicates.turn(original, orientation)
     assert np.array_equal(duplicates.turn(copy, back), original)
