@@ -10,12 +10,13 @@
 | `augmented_from` | the `file` an added copy was made from, else empty |
 | `group` | photographs that share an image id, lesion, patient or cluster share a group |
 
-`audit` adds `cluster` and `official_label`, `splits` adds `fold`. The set's folder and name
-travel in `index.attrs` (`root`, `name`), as do files that were passed over (`ignored`).
+`audit` adds `cluster` and `official_label`, `splits` adds `fold` and `inner`. The set's folder and
+name travel in `index.attrs` (`root`, `name`), as do files that were passed over (`ignored`).
 """
 
 import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -41,6 +42,7 @@ COLUMNS = [
     "augmented_from",
     "group",
 ]
+GROUPING = ("image_id", "lesion_id", "patient_id", "cluster")  # what joins photographs in a group
 COPIES = "augmented/"  # how the `file` of an added copy begins, whatever folder holds it
 _FACTS = ["file", "size", "mtime_ns", "width", "height", "sha256", "problem"]
 _HOW_TO = (
@@ -202,8 +204,16 @@ def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def groups(index: pd.DataFrame) -> list[str]:
-    """A name for each connected piece of rows sharing an image id, lesion, patient or cluster."""
+def groups(index: pd.DataFrame, columns: Sequence[str] = GROUPING) -> list[str]:
+    """A name for each connected piece of rows that share a value in any of the columns.
+
+    Sharing reaches on: two photographs of one lesion, one of which has a copy elsewhere, are one
+    piece of three. An empty or missing value is shared with nobody; a column the index does not
+    have joins nothing.
+
+    Returns:
+        (N) names: the `file` of the piece's first row.
+    """
     parent = list(range(len(index)))
 
     def find_root(i: int) -> int:
@@ -212,7 +222,7 @@ def groups(index: pd.DataFrame) -> list[str]:
             i = parent[i]
         return i
 
-    for column in ("image_id", "lesion_id", "patient_id", "cluster"):
+    for column in columns:
         first = {}
         for i, value in enumerate(index.get(column, [])):
             if not pd.isna(value) and value != "":
