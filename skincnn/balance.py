@@ -100,7 +100,8 @@ def add(
         per_class: copies to add to each class, at least 1.
         operations: what to do to a copy, see `pipeline`.
         fold: the held-out fold, required where the index has folds. The result serves that fold
-            alone: what another fold holds out has been copied.
+            alone: what another fold holds out has been copied. Neither the held-out rows nor the
+            inner part are copied.
         seed: with the photographs and operations it decides every byte.
         out: folder to write, outside the set; by default one below `outputs/local/augmented`.
         jobs: processes; by default one a core, or only this one for a small job.
@@ -155,7 +156,7 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
 
     steps = pipeline(operations).operations
     trains = _training(index, fold)
-    sources = index[trains & (index["split"] == "train")].sort_values("file", ignore_index=True)
+    sources = index[trains].sort_values("file", ignore_index=True)
     counts = index["label"][trains].value_counts()
     wanted = {label: copies_for(int(counts.get(label, 0))) for label in data.classes(index)}
     plan = _plan(sources, wanted, seed)
@@ -201,6 +202,8 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
 
 def _training(index: pd.DataFrame, fold: int | None) -> pd.Series:
     """Which rows train, as booleans."""
+    from skincnn import splits
+
     if (index["augmented_from"] != "").any():
         raise ValueError("this index has copies already: start from the one without them")
     usable = index["problem"] == ""
@@ -211,7 +214,7 @@ def _training(index: pd.DataFrame, fold: int | None) -> pd.Series:
     folds = sorted(int(k) for k in index["fold"].dropna().unique() if k >= 0)
     if fold not in folds:
         raise ValueError(f"fold={fold!r}: pass the held-out one, of {folds}, or copies of it leak")
-    return usable & index["fold"].ne(fold).fillna(False).astype(bool) & index["fold"].notna()
+    return usable & splits.trains(index, fold)
 
 
 def _plan(sources: pd.DataFrame, wanted: dict[str, int], seed: int) -> list[tuple[int, list[str]]]:

@@ -156,11 +156,19 @@ def test_nothing_held_out_is_copied(index):
 
 def test_neither_test_photographs_nor_those_set_aside_are_copied(index):
     index.loc[index["file"].str.endswith("Trainne0.jpg"), "problem"] = "damaged"
+    sources = copies(balance.add(index, 12, **QUIET))["augmented_from"]
+    assert sources.str.startswith("Train/").all()
+    assert not sources.str.endswith("Trainne0.jpg").any()
+
+
+def test_where_folds_pool_train_and_test_all_that_trains_is_copied_and_nothing_else(index):
     pooled = index.assign(fold=pd.Series(range(len(index)), dtype="Int64") % 2)
-    for result in (balance.add(index, 12, **QUIET), balance.add(pooled, 12, fold=0, **QUIET)):
-        sources = copies(result)["augmented_from"]
-        assert sources.str.startswith("Train/").all()
-        assert not sources.str.endswith("Trainne0.jpg").any()
+    pooled["inner"] = pooled["file"].str.endswith("1.jpg")
+    result = balance.add(pooled, 12, fold=0, **QUIET)
+    trains = splits.training(pooled, 0)["file"]
+    assert set(copies(result)["augmented_from"]) == set(trains)
+    assert trains.str.startswith("Test/").any()
+    assert not result["inner"][result["augmented_from"] != ""].any()
 
 
 @pytest.mark.parametrize("fold", [None, 7, -1])
