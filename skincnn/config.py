@@ -49,8 +49,11 @@ class RunConfig:
     augment: str = "none"  # random layers while training: a name in augment.RECIPES
     copies_per_class: int = 0  # Augmentor adds this many copies to every class
     fill_to: int = 0  # Augmentor fills every class to this many photographs; 0 leaves them
-    protocol: str = "published"  # published | split_first, see splits and README
-    validation_fraction: float = 0.2  # of the Train folder, by photograph
+    protocol: str = "published"  # published | split_first | clean, see splits and README
+    validation_fraction: float = 0.2  # of the Train folder, by photograph; not for clean
+    folds: int = 5  # of a clean split; the same ones whatever the seed, so that runs can be paired
+    fold: int = 0  # the one held out
+    inner_fraction: float = 0.12  # of a clean fold's training rows, by group: what chooses
     seed: int = 123  # the published split's; also weights, order and augmentation
     plateau_patience: int = 0  # epochs without a better validation loss before the rate drops
     plateau_factor: float = 0.5  # the rate is multiplied by this; 0 patience switches it off
@@ -60,7 +63,7 @@ class RunConfig:
 
     def __post_init__(self):
         choices = {
-            "protocol": ("published", "split_first"),
+            "protocol": ("published", "split_first", "clean"),
             "precision": ("auto", "float32", "mixed_bfloat16"),
         }
         for name, allowed in choices.items():
@@ -70,8 +73,16 @@ class RunConfig:
         for name in ("image_size", "batch_size", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be at least 1")
-        if not 0 < self.validation_fraction < 1:
-            raise ValueError(f"validation_fraction={self.validation_fraction!r}: must be in (0, 1)")
+        for name in ("validation_fraction", "inner_fraction"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be in (0, 1)")
+        if self.folds < 2:
+            raise ValueError(f"folds={self.folds!r}: must be at least 2")
+        held_out = self.folds if self.protocol == "clean" else 1  # the published split has one fold
+        if self.fold not in range(held_out):
+            raise ValueError(
+                f"fold={self.fold!r}: protocol {self.protocol} has folds 0…{held_out - 1}"
+            )
         if self.copies_per_class and self.fill_to:
             raise ValueError("copies_per_class and fill_to exclude each other: set one of them")
 

@@ -5,6 +5,7 @@
 | `config.json` | settings, class order, precision used, fingerprints, versions, commit |
 | `history.csv` | one row an epoch: loss and accuracy in training and validation, rate, seconds |
 | `predictions.csv`, `metrics.json` | the held-out photographs, and what `evaluate` says of them |
+| `predictions_inner.csv` | protocol `clean`: the part that chose; `fold` is the model's |
 | `predictions_test.csv`, `metrics_test.json` | the published Test folder's, where there is one |
 | `model.keras` | best weights by validation loss, float32 (never committed) |
 | `checkpoints/` | while the run goes on |
@@ -143,31 +144,49 @@ def describe(
     settings: config.RunConfig, index: pd.DataFrame, classes: list[str], precision: str
 ) -> dict:
     """The content of `config.json` for a run about to start."""
-    used = index[index["fold"].notna()]
+    used, fold = index[index["fold"].notna()], settings.fold
+    inner = {"inner": int(index["inner"].sum())} if "inner" in index else {}
+    same = identity(settings, used)
     return {
-        "config": settings.asdict(),
+        **same,
         "classes": classes,
         "precision_used": precision,
         "data": {
             "name": index.attrs.get("name", ""),
-            "training": len(splits.training(index)),
-            "held_out": len(splits.held_out(index)),
-            "held_out_with_sibling_in_training": len(splits.leaks(index)),
-            "rows_sha256": splits.fingerprint(used),
-            "pixels_sha256": data.fingerprint(used, ["file", "sha256"]),
+            "training": len(splits.training(index, fold)),
+            **inner,
+            "held_out": len(splits.held_out(index, fold)),
+            "held_out_with_sibling_in_training": len(splits.leaks(index, fold)),
+            **same["data"],
         },
         "versions": versions(),
         "commit": _commit(),
     }
 
 
+def identity(settings: config.RunConfig, index: pd.DataFrame) -> dict:
+    """What decides a run's result, as `differences` compares it: settings, classes, fingerprints
+    of an index, with or without folds."""
+    return {
+        "config": settings.asdict(),
+        "classes": data.classes(index),
+        "data": {
+            "rows_sha256": splits.fingerprint(index),
+            "pixels_sha256": data.fingerprint(index, ["file", "sha256"]),
+        },
+    }
+
+
 def differences(saved: dict, wanted: dict) -> list[str]:
     """In words, where a saved run's settings or data differ from those wanted; empty if nowhere.
 
-    Versions, commit and the precision that was chosen are recorded, not compared.
+    Versions, commit and the precision that was chosen are recorded, not compared. A setting that a
+    saved run does not name is newer than the run, which went by its default.
     """
+    before = {field.name: field.default for field in dataclasses.fields(config.RunConfig)}
+    before |= saved.get("config", {})
     pairs = [
-        (name, saved.get("config", {}).get(name), value)
+        (name, before.get(name), value)
         for name, value in wanted["config"].items()
         if name != "preset"  # a label: two names for the same settings are the same run
     ]
