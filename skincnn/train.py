@@ -42,12 +42,14 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
 
     `published` adds Augmentor's copies first and splits after, as the published recipe does, so
     copies of a held-out photograph stand in training; `split_first` splits first and copies
-    training photographs only. An index that has a `fold` already is taken as prepared.
+    training photographs only. An index that has a `fold` already is taken as prepared. `clean`
+    audits, deals out grouped folds, sets the inner part of one apart and copies what trains then;
+    of these steps it takes those that the index has not been through.
 
     Returns:
-        The usable rows with `fold`, and the copies' rows.
+        The usable rows with `fold` (and `inner` for `clean`), and the copies' rows.
     """
-    if "fold" in index:
+    if "fold" in index and settings.protocol != "clean":
         return index
     index = data.usable(index)
     options = {"seed": settings.seed, "progress": progress}
@@ -59,10 +61,23 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
             return balance.fill(rows, settings.fill_to, **options, **fold)
         return rows
 
+    if settings.protocol == "clean":
+        if "fold" not in index:
+            index = grouped(settings, index)
+        if "inner" not in index:
+            index = splits.inner(index, settings.fold, settings.inner_fraction)
+        return index if (index["augmented_from"] != "").any() else copies(index, fold=settings.fold)
     split = {"fraction": settings.validation_fraction, "seed": settings.seed}
     if settings.protocol == "published":
         return splits.published(copies(index), **split)
     return copies(splits.published(index, **split), fold=0)
+
+
+def grouped(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
+    """The clean index of a set in the folds of protocol `clean`: the same for every seed."""
+    from skincnn import audit  # opens every photograph; the other protocols need none of it
+
+    return splits.grouped(audit.clean(index)[0], settings.folds)
 
 
 def fit(
@@ -86,16 +101,22 @@ def fit(
 
     Raises:
         runs.RunError: the folder holds a run with other settings or data; the message lists them.
+        splits.LeakageError: photographs that train are related to held-out ones. Protocol `clean`
+            refuses every relation, `split_first` copies of held-out photographs only (the
+            published folders hold duplicates, which are left as they are); `published` none.
         ValueError: a part of the split is empty, or a setting is out of range.
     """
     folder = Path(folder or default_folder(settings, index))
     index = prepare(settings, index, verbose not in (0, "0"))
-    with _alone_in(folder):
+    with alone_in(folder):
         return _fit(settings, index, folder, verbose, tensorboard)
 
 
 def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     show = verbose not in (0, "0")
+    if settings.protocol != "published":
+        shared = tuple(splits.SHARED) if settings.protocol == "clean" else ("copy",)
+        splits.assert_no_leakage(index, settings.fold, shared)
     classes = data.classes(index)
     run = runs.Run(folder)
     wanted = runs.describe(settings, index, classes, settings.precision)
@@ -110,10 +131,11 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a kill came just before
             return run
 
-    train_rows, held_out = splits.training(index), splits.held_out(index)
+    fold = settings.fold
+    train_rows, chooses = splits.training(index, fold), splits.validation(index, fold)
     numbers = pipeline.labels(train_rows, classes)
     pixels = pipeline.decode(train_rows, settings.image_size, progress=show)
-    validation = _read(held_out, classes, settings, show)
+    validation = _read(chooses, classes, settings, show)
     if wanted["precision_used"] == "auto":
         wanted["precision_used"] = choose_precision(settings, pixels, numbers, show)
     runs.write_json(folder / "config.json", wanted)
@@ -123,11 +145,16 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     model = models.build(settings.model, len(classes), settings.image_size, settings.augment)
     model.set_weights(state.best_weights)
     _save_model(model, folder / "model.keras")
-    test = splits.test(index)
+    held_out, test = splits.held_out(index, fold), splits.test(index)
     if len(test):
         dataset = _read(test, classes, settings, show)
-        _score(model, dataset, test, classes, settings, folder, "_test")
-    _score(model, validation, held_out, classes, settings, folder, "")
+        _score(_answer(model, dataset, test, classes, settings), folder, "_test")
+    answers = _answer(model, validation, chooses, classes, settings)
+    if "inner" in index:
+        predictions.write(answers.assign(fold=fold), folder / "predictions_inner.csv")
+        dataset = _read(held_out, classes, settings, show)
+        answers = _answer(model, dataset, held_out, classes, settings)
+    _score(answers, folder, "")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     vars(run).pop("info", None)  # read again: config.json is new
     return run
@@ -147,7 +174,7 @@ def fit_or_load(
     """
     folder = Path(folder or default_folder(settings, index))
     index = prepare(settings, index, verbose not in (0, "0"))
-    with _alone_in(folder):
+    with alone_in(folder):
         if (folder / "config.json").is_file():
             saved = runs.Run(folder).info
             wanted = runs.describe(settings, index, data.classes(index), settings.precision)
@@ -164,7 +191,7 @@ def _aside(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path):
+def alone_in(folder: Path):
     """Hold a run folder: a second process waits, and then finds the run done."""
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
@@ -300,9 +327,11 @@ def _save_model(model: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def _score(model, dataset, rows, classes, settings, folder: Path, suffix: str) -> None:
-    probabilities = model.predict(dataset, verbose=0)
-    table = predictions.frame(rows, probabilities, classes, settings.seed)
+def _answer(model, dataset, rows, classes, settings) -> pd.DataFrame:
+    return predictions.frame(rows, model.predict(dataset, verbose=0), classes, settings.seed)
+
+
+def _score(table: pd.DataFrame, folder: Path, suffix: str) -> None:
     predictions.write(table, folder / f"predictions{suffix}.csv")
     # from the file, as anyone else would: the two can then never disagree
     saved = predictions.read(folder / f"predictions{suffix}.csv")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stand_ins
 from PIL import Image
 
 from skincnn import config
@@ -29,6 +30,12 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(config, "project_root", lambda: root)
     monkeypatch.delenv(config.DATA_VARIABLE, raising=False)
     return root
+
+
+@pytest.fixture
+def plain_audit(monkeypatch):
+    """An audit that finds nothing: drawn photographs resemble each other more than real ones."""
+    stand_ins.audit(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -45,11 +45,15 @@ LAYERS = (
         "plots_trust",
         "report",
         "runs",
+        "plots_compare",
+        "parts",
+        "scoreboards",
         "predict",
     },  # results, no TensorFlow
     {"augment", "models", "checkpoints"},  # plain Keras
     {"pipeline", "tfrecords"},  # TensorFlow
     {"train", "explain", "export"},
+    {"crossval", "experiments"},  # many runs
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
 # Within a row only these, so that no two modules need each other.
@@ -81,6 +85,7 @@ WITHIN = {
     ("scores", "predictions"),
     ("subgroups", "predictions"),
     ("summaries", "scores"),
+    ("balance", "splits"),
     ("evaluate", "predictions"),
     ("evaluate", "scores"),
     ("evaluate", "subgroups"),
@@ -91,7 +96,11 @@ WITHIN = {
     ("plots_trust", "calibrate"),
     ("plots_trust", "evaluate"),
     ("plots_trust", "plots"),
+    ("plots_compare", "plots"),
     ("runs", "predictions"),
+    ("parts", "runs"),
+    ("scoreboards", "predictions"),
+    ("scoreboards", "evaluate"),
     ("models", "augment"),
 }
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}

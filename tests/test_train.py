@@ -13,6 +13,7 @@ import killed_run
 import numpy as np
 import pandas as pd
 import pytest
+import stand_ins
 
 from skincnn import (
     checkpoints,
@@ -298,6 +299,81 @@ def test_filling_evens_out_the_training_rows_alone(index):
 def test_an_index_with_folds_is_taken_as_prepared(index):
     split = splits.published(index, 0.5)
     assert train.prepare(SMALL, split) is split
+
+
+def test_clean_copies_what_trains_and_neither_the_inner_part_nor_the_held_out_fold(
+    index, plain_audit
+):
+    settings = SMALL.replace(protocol="clean", fold=2, copies_per_class=16)
+    ready = train.prepare(settings, index, progress=False)
+    held_out, chooses = splits.held_out(ready, 2), splits.validation(ready, 2)
+    training = splits.training(ready, 2)
+    assert (len(held_out), len(chooses), len(training)) == (6, 3, 21 + 48)
+    assert len(splits.test(ready)) == 0, "Train and Test are pooled"
+    assert not set(training["augmented_from"]) & {*held_out["file"], *chooses["file"]}
+    splits.assert_no_leakage(ready, 2)
+    # the same folds whatever the seed, and steps that were taken are not taken again
+    other = train.prepare(settings.replace(seed=5, copies_per_class=0), index, progress=False)
+    assert set(splits.held_out(other, 2)["file"]) == set(held_out["file"])
+    dealt = train.grouped(settings, index)
+    assert splits.fingerprint(train.prepare(settings, dealt, False)) == splits.fingerprint(ready)
+    assert splits.fingerprint(train.prepare(settings, ready)) == splits.fingerprint(ready)
+
+
+@pytest.fixture(scope="module")
+def clean(tiny, tmp_path_factory):
+    """A small run of fold 1 of protocol clean."""
+    with pytest.MonkeyPatch.context() as patch:
+        stand_ins.audit(patch)
+        settings = SMALL.replace(protocol="clean", fold=1)
+        return _made(settings, tiny, tmp_path_factory.mktemp("clean"))
+
+
+def test_a_clean_run_leaves_the_held_out_fold_and_the_part_that_chose(clean, index, plain_audit):
+    tests = {"metrics_test.json", "predictions_test.csv"}
+    assert {p.name for p in clean.folder.iterdir()} == FILES - tests | {"predictions_inner.csv"}
+    ready = train.prepare(clean.config, index)
+    inner = predictions.read(clean.folder / "predictions_inner.csv")
+    assert set(clean.predictions["file"]) == set(splits.held_out(ready, 1)["file"])
+    assert set(inner["file"]) == set(splits.validation(ready, 1)["file"])
+    assert set(inner["fold"]) == set(clean.predictions["fold"]) == {1}, "the model's"
+    facts = clean.info["data"]
+    assert (facts["training"], facts["inner"], facts["held_out"]) == (21, 3, 6)
+    loss = evaluate.metrics(inner)["log_loss"]["value"]
+    assert loss == pytest.approx(clean.history["val_loss"].min(), abs=1e-4), "chosen on inner"
+
+
+def leaky(index, column, value):
+    """The published split, in which one held-out photograph is related to one that trains."""
+    split = splits.published(index)
+    rows = [split.index[split["fold"] == fold][0] for fold in (0, -1)]
+    split.loc[rows, column] = value
+    return split, [split["file"][row] for row in rows]
+
+
+def test_a_leaky_index_is_refused_by_name_unless_the_protocol_is_published(
+    index, tmp_path, no_training
+):
+    split, (held_out, trains) = leaky(index, "lesion_id", "L1")
+    split["inner"] = False
+    split.loc[split.index[split["fold"] == -1][-3:], "inner"] = True
+    with pytest.raises(splits.LeakageError, match=rf"{held_out} ← {trains} \(lesion\)"):
+        train.fit(SMALL.replace(protocol="clean"), split, tmp_path / "run", verbose=0)
+    assert not (tmp_path / "run").exists()
+    for protocol in ("split_first", "published"):  # their folders hold relatives, see fit
+        with pytest.raises(AssertionError, match="trained"):
+            settings = SMALL.replace(protocol=protocol)
+            train.fit(settings, split, tmp_path / protocol, verbose=0)
+
+
+def test_split_first_refuses_a_copy_of_what_is_held_out(index, tmp_path, no_training):
+    split = splits.published(index)
+    source = splits.held_out(split)["file"][0]
+    split.loc[split.index[split["fold"] == -1][0], "augmented_from"] = source
+    with pytest.raises(splits.LeakageError, match=rf"{source} ← .* \(copy\)"):
+        train.fit(SMALL.replace(protocol="split_first"), split, tmp_path / "run", verbose=0)
+    with pytest.raises(AssertionError, match="trained"):
+        train.fit(SMALL, split.assign(augmented_from=""), tmp_path / "run", verbose=0)
 
 
 # --- stopping and going on ------------------------------------------------------------------

@@ -1,0 +1,133 @@
+"""Cross-validation: every photograph of the clean index predicted once, by a network that never saw
+a relative of it.
+
+| file | |
+|---|---|
+| `folds/fold<k>_seed<s>.csv` | one held-out fold's predictions, with its settings (see `parts`) |
+| `predictions.csv`, `metrics.json` | all folds together, once they are all there |
+| `config.json` | settings, class order, fingerprints, versions, commit |
+
+Each fold trains in a run folder of its own under `outputs/local/`, where an interrupted one goes
+on. How a fold is made is told in `train.prepare`, protocol `clean`.
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from skincnn import config, data, evaluate, parts, predictions, runs, splits, train
+
+
+def run(
+    settings: config.RunConfig,
+    index: pd.DataFrame,
+    folder: str | Path | None = None,
+    seeds: Sequence[int] = (),
+    keep_models: bool = False,
+    verbose: int | str = 0,
+    progress: bool = True,
+) -> runs.Run:
+    """Train and score every fold, or go on where an interrupted call stopped.
+
+    Args:
+        settings: of each fold's network; protocol is `clean` and `fold` each in turn, whatever
+            they say.
+        index: from `data.load`; audited and dealt out here unless it has a `fold`.
+        folder: where the results go; None makes `outputs/local/<set>_<preset>_cv`.
+        seeds: of weights, order and augmentation; each repeats all folds, which stay the same.
+            Empty means the settings' own.
+        keep_models: leave each fold's weights in its run folder.
+        verbose: Keras's, for each fold.
+        progress: print one line a fold.
+
+    Returns:
+        The cross-validation as a run: `predictions` (a row for each photograph and seed),
+        `metrics`, `info`; it has no single model and no history.
+
+    Raises:
+        runs.RunError: the folder holds folds of other settings or data.
+        ValueError: a class has fewer groups than there are folds, or a seed stands twice.
+
+    Example:
+        >>> whole = crossval.run(config.preset("baseline"), data.load("isic9"))
+        >>> whole.metrics["balanced_accuracy"]
+    """
+    seeds = list(seeds) or [settings.seed]
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds={seeds}: each may stand there once")
+    settings = settings.replace(protocol="clean", fold=0, seed=seeds[0])
+    folder = Path(folder or default_folder(settings, index))
+    with train.alone_in(folder):
+        if "fold" not in index:
+            index = train.grouped(settings, index)
+        tasks = [
+            (folder / "folds" / f"fold{k}_seed{seed}.csv", settings.replace(fold=k, seed=seed))
+            for seed in seeds
+            for k in range(settings.folds)
+        ]
+        # all of them first: a folder of another cross-validation is told before hours of training
+        todo = [task for task in tasks if not parts.done(task[0], _given(task[1], index))]
+        if progress:
+            print(f"{len(todo)} of {len(tasks)} folds to train", flush=True)
+        began = time.perf_counter()
+        for number, (table, fold) in enumerate(todo, start=1):
+            _one(fold, index, table, keep_models, verbose)
+            if progress:
+                print(_line(table, number, len(todo), time.perf_counter() - began), flush=True)
+        return _together(settings, index, folder, [table for table, _ in tasks])
+
+
+def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
+    """`outputs/local/<set>_<preset>_cv`."""
+    folder = train.default_folder(settings, index)
+    return folder.with_name(f"{folder.name}_cv")
+
+
+def _given(settings: config.RunConfig, index: pd.DataFrame) -> dict:
+    """Without the copies: settings and photographs decide them, and drawing them takes a while."""
+    return runs.identity(settings, _parted(settings, index))
+
+
+def _parted(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
+    return splits.inner(index, settings.fold, settings.inner_fraction)
+
+
+def _one(settings, index, table: Path, keep_models: bool, verbose) -> None:
+    """One fold: trained, scored, kept."""
+    place = config.local_dir() / f"{table.parent.parent.name}_{table.stem}"
+    made = train.fit(settings, _parted(settings, index), place, verbose)
+    parts.keep(made, table, _given(settings, index))
+    if not keep_models:
+        (place / "model.keras").unlink()
+
+
+def _line(table: Path, number: int, total: int, seconds: float) -> str:
+    """`fold1_seed123: accuracy 54.1 %, balanced 48.0 %; 1 of 5, about 12 min left`"""
+    metrics = evaluate.metrics(predictions.read(table), replicates=1)
+    accuracy, balanced = (metrics[n]["value"] for n in ("accuracy", "balanced_accuracy"))
+    left = seconds / number * (total - number) / 60
+    time_left = f", about {left:.0f} min left" if number < total else ""
+    return (
+        f"{table.stem}: accuracy {100 * accuracy:.1f} %, balanced {100 * balanced:.1f} %; "
+        f"{number} of {total}{time_left}"
+    )
+
+
+def _together(settings, index: pd.DataFrame, folder: Path, tables: list[Path]) -> runs.Run:
+    made = {table.stem: parts.facts(table) for table in tables}
+    precision = ", ".join(sorted({facts["precision_used"] for facts in made.values()}))
+    whole = runs.describe(settings, index, data.classes(index), precision)
+    name, given = whole["data"]["name"], runs.identity(settings, index)["data"]
+    whole["data"] = {"name": name, "photographs": int(index["fold"].notna().sum()), **given}
+    whole["seeds"] = sorted({facts["config"]["seed"] for facts in made.values()})
+    whole["folds"] = {stem: facts["table_sha256"] for stem, facts in made.items()}
+    runs.write_json(folder / "config.json", whole)
+    all_folds = pd.concat([predictions.read(table) for table in tables])
+    all_folds = all_folds.sort_values(["seed", "file"], ignore_index=True)
+    predictions.write(all_folds, folder / "predictions.csv")
+    # from the file, as anyone else would: the two can then never disagree
+    saved = predictions.read(folder / "predictions.csv")
+    runs.write_json(folder / "metrics.json", evaluate.metrics(saved))
+    return runs.Run(folder)

@@ -1,0 +1,60 @@
+"""One run's predictions as a finished part of something larger: a fold, a seed, a protocol.
+
+| file | |
+|---|---|
+| `<name>.csv` | the held-out rows' predictions |
+| `<name>_inner.csv` | protocol `clean`: those of the part that chose |
+| `<name>.json` | the run's `config.json`, fingerprints of what it was given, the table's digest |
+
+A part is done when its table is there and both match; nothing else of its run is needed then.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+
+from skincnn import runs
+
+
+def keep(run: runs.Run, table: Path, given: dict) -> None:
+    """Keep a finished run's predictions under a name of their own; the `.json` is written last.
+
+    Args:
+        table: the CSV to write.
+        given: `runs.identity` of what the run was asked for.
+    """
+    inner = run.folder / "predictions_inner.csv"
+    if inner.is_file():
+        runs.write_text(table.with_name(f"{table.stem}_inner.csv"), inner.read_text("utf-8"))
+    runs.write_text(table, (run.folder / "predictions.csv").read_text("utf-8"))
+    facts = {**run.info, "given": given["data"], "table_sha256": _digest(table)}
+    runs.write_json(table.with_suffix(".json"), facts)
+
+
+def facts(table: Path) -> dict:
+    """What the part's `.json` holds."""
+    return json.loads(table.with_suffix(".json").read_text("utf-8"))
+
+
+def done(table: Path, given: dict) -> bool:
+    """Whether a part is there, whole, and of the very same settings and data.
+
+    Raises:
+        runs.RunError: it is of other ones; the message lists them.
+    """
+    try:
+        saved = facts(table)
+        saved["data"], digest = saved["given"], saved["table_sha256"]
+        sound = _digest(table) == digest
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # not there, or damaged: made again
+    if changed := runs.differences(saved, given):
+        raise runs.RunError(
+            f"{table} is of another run: {'; '.join(changed)}. "
+            "Choose another folder, or remove this one."
+        )
+    return sound
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,113 @@
+"""Cross-validation: each photograph answered once, and a fold that is done stays done."""
+
+import json
+
+import pandas as pd
+import pytest
+import stand_ins
+
+from skincnn import checkpoints, config, crossval, data, evaluate, predictions, runs, splits, train
+
+SMALL = config.RunConfig(
+    model="two_conv", image_size=32, batch_size=8, epochs=1, precision="float32", folds=2
+)
+
+
+@pytest.fixture
+def index(tiny, home, plain_audit):
+    return data.load(tiny, progress=False)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The settings that were trained, in order; without training."""
+    return stand_ins.fit(monkeypatch)
+
+
+def test_every_photograph_is_held_out_once_a_seed(index, home, tmp_path, asked, capsys):
+    run = crossval.run(SMALL, index, tmp_path / "cv", seeds=[3, 4])
+    assert [(s.fold, s.seed) for s in asked] == [(0, 3), (1, 3), (0, 4), (1, 4)]
+    assert {s.protocol for s in asked} == {"clean"}
+    table = run.predictions
+    for seed in (3, 4):
+        assert sorted(table["file"][table["seed"] == seed]) == sorted(index["file"])
+    folds = train.grouped(run.config, index).set_index("file")["fold"]
+    assert (table["fold"] == table["file"].map(folds)).all(), "the same folds for each seed"
+    assert run.metrics == json.loads(json.dumps(evaluate.metrics(table)))
+    assert run.info["data"]["photographs"] == 30 and run.info["seeds"] == [3, 4]
+    ends = (".csv", ".json", "_inner.csv")
+    kept = {f"fold{k}_seed{s}{end}" for k in (0, 1) for s in (3, 4) for end in ends}
+    assert {path.name for path in (run.folder / "folds").iterdir()} == kept
+    assert not list(home.rglob("model.keras")), "weights are removed"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "4 of 4 folds to train" and len(lines) == 5
+    assert lines[1].startswith("fold0_seed3: accuracy ") and "1 of 4, about 0 min left" in lines[1]
+
+
+def test_what_is_done_is_not_done_again_and_what_is_damaged_is(index, home, tmp_path, asked):
+    run = crossval.run(SMALL, index, tmp_path / "cv", keep_models=True, progress=False)
+    assert len(list(home.rglob("model.keras"))) == 2
+    before = (run.folder / "predictions.csv").read_bytes()
+    asked.clear()
+    crossval.run(SMALL.replace(preset="other name"), index, run.folder, progress=False)
+    assert asked == [] and (run.folder / "predictions.csv").read_bytes() == before
+    (run.folder / "folds/fold1_seed123.csv").write_text("damaged")
+    crossval.run(SMALL, index, run.folder, progress=False)
+    assert [s.fold for s in asked] == [1]
+    assert (run.folder / "predictions.csv").read_bytes() == before
+
+
+def test_interrupted_in_a_fold_it_goes_on_in_that_fold(index, home, tmp_path, monkeypatch):
+    """With networks: Ctrl-C in the second epoch of the second fold."""
+    settings, begun = SMALL.replace(epochs=2), []
+    resume = checkpoints.Checkpoints.resume
+
+    def begin(self):
+        begun.append(self.folder.parent.name)
+        return resume(self)
+
+    def stop(self, batch, logs=None):
+        if self.epoch == 1 and len(begun) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "resume", begin)
+    monkeypatch.setattr(checkpoints.Checkpoints, "on_train_batch_begin", stop)
+    with pytest.raises(KeyboardInterrupt):
+        crossval.run(settings, index, tmp_path / "cv", progress=False)
+    assert (tmp_path / "cv/folds/fold0_seed123.csv").is_file()
+    assert not (tmp_path / "cv/metrics.json").exists()
+    assert len(runs.Run(home / "outputs/local/cv_fold1_seed123").history) == 1
+
+    run = crossval.run(settings, index, tmp_path / "cv", progress=False)
+    assert begun == ["cv_fold0_seed123", *["cv_fold1_seed123"] * 2], "the first stays done"
+    assert len(runs.Run(home / "outputs/local/cv_fold1_seed123").history) == 2
+    assert sorted(run.predictions["file"]) == sorted(index["file"])
+
+
+def test_a_folder_of_another_cross_validation_is_refused_before_training(index, tmp_path, asked):
+    crossval.run(SMALL, index, tmp_path / "cv", progress=False)
+    asked.clear()
+    with pytest.raises(runs.RunError, match=r"cv/folds/fold0_seed123.csv is of another run: ep"):
+        crossval.run(SMALL.replace(epochs=2), index, tmp_path / "cv", progress=False)
+    dealt = splits.grouped(index, 2, seed=8)
+    with pytest.raises(runs.RunError, match="the split"):
+        crossval.run(SMALL, dealt, tmp_path / "cv", progress=False)
+    assert asked == []
+
+
+def test_bad_requests_are_refused_before_training(index, tmp_path, asked):
+    with pytest.raises(ValueError, match="fewer than k=12"):
+        crossval.run(SMALL.replace(folds=12), index, tmp_path / "cv")
+    with pytest.raises(ValueError, match=r"seeds=\[1, 1\]"):
+        crossval.run(SMALL, index, tmp_path / "cv", seeds=[1, 1])
+    with pytest.raises(ValueError, match=r"fold=2.*\[0, 1\]"):
+        crossval.run(SMALL.replace(folds=3), splits.grouped(index, 2), tmp_path / "cv")
+    assert asked == [] and not (tmp_path / "cv").exists()
+
+
+def test_the_line_of_a_fold_is_its_tables(tmp_path, monkeypatch):
+    table = pd.DataFrame({"file": ["a", "b"], "label": "red", "fold": 0})
+    answers = predictions.frame(table, [[1, 0], [0, 1]], ["red", "blue"], 1)
+    predictions.write(answers, tmp_path / "fold0_seed1.csv")
+    line = crossval._line(tmp_path / "fold0_seed1.csv", 1, 5, 240)
+    assert line == "fold0_seed1: accuracy 50.0 %, balanced 50.0 %; 1 of 5, about 16 min left"

@@ -1,0 +1,52 @@
+"""Parts of a whole: done when whole and of the same request, never otherwise."""
+
+import pytest
+import tables
+
+from skincnn import config, parts, predictions, runs
+
+SETTINGS = config.preset("two_conv")
+
+
+def given(settings=SETTINGS, rows="r"):
+    data = {"rows_sha256": rows, "pixels_sha256": "p"}
+    return {"config": settings.asdict(), "classes": ["a"], "data": data}
+
+
+@pytest.fixture
+def part(tmp_path):
+    """A run kept under another name; its own data are other ones, for it made copies."""
+    folder = tmp_path / "run"
+    predictions.write(tables.make(20), folder / "predictions.csv")
+    predictions.write(tables.make(9), folder / "predictions_inner.csv")
+    info = {**given(rows="with copies"), "precision_used": "float32"}
+    runs.write_json(folder / "config.json", info)
+    table = tmp_path / "whole" / "fold0_seed7.csv"
+    assert not parts.done(table, given())
+    parts.keep(runs.Run(folder), table, given())
+    return table
+
+
+def test_a_part_needs_its_run_no_more(part):
+    assert parts.done(part, given())
+    names = {"fold0_seed7.csv", "fold0_seed7.json", "fold0_seed7_inner.csv"}
+    assert {path.name for path in part.parent.iterdir()} == names
+    assert len(predictions.read(part)) == 20
+    assert parts.facts(part)["data"]["rows_sha256"] == "with copies"
+
+
+def test_a_part_of_another_request_is_refused_in_words(part):
+    other = given(SETTINGS.replace(epochs=1), rows="x")
+    with pytest.raises(runs.RunError, match=r"epochs: 25 → 1; the split .* changed\. Choose"):
+        parts.done(part, other)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty"])
+def test_a_damaged_part_is_not_done(part, suffix, damage):
+    path = part.with_suffix(suffix)
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"cut": content[:-30], "empty": b""}[damage])
+    assert not parts.done(part, given())
