@@ -1,0 +1,121 @@
+"""Figures that set results side by side: protocols, scoreboards. As in `plots`, whose style they
+have: give a table, get the `Axes` back."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import PercentFormatter
+
+from skincnn import plots
+
+# For readers who know nothing of protocols.
+PROTOCOLS = {
+    "published": "Copies made first,\nthen split at random\n(as published)",
+    "split_first": "Split at random first,\nthen copies made",
+    "clean": "Relatives kept on one\nside, wrong names mended,\nthen copies made",
+}
+BOARDS = {
+    "official": "Test folder,\nas it is",
+    "fair": "Test folder, without\nrelatives in Train\nand wrong names",
+    "cross-validation": "Grouped folds,\nclean index",
+}
+_PROTOCOL_COLOURS = dict(
+    zip(PROTOCOLS, (plots.COLOURS[1], plots.COLOURS[5], plots.COLOURS[0]), strict=True)
+)
+
+
+def leakage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Accuracy of one network by protocol: a dot a training with its 95 % interval, and the mean.
+
+    Args:
+        table: `experiments.leakage`'s.
+        ax: where to draw.
+
+    Returns:
+        The `Axes`; each protocol's label begins with its mean.
+    """
+    ax = ax or plots.plt.subplots(figsize=(8.2, 4.4))[1]
+    most = table["classes"].max()
+    shown = [name for name in PROTOCOLS if name in set(table["protocol"])]
+    for at, protocol in enumerate(shown):
+        rows, colour = table[table["protocol"] == protocol], _PROTOCOL_COLOURS[protocol]
+        mean = rows["accuracy"].mean()
+        places = at + 0.12 * (np.arange(len(rows)) - (len(rows) - 1) / 2)
+        low, high = rows["accuracy_low"], rows["accuracy_high"]
+        ax.hlines(places, low, high, color=colour, linewidth=1.5, alpha=0.6)
+        ax.plot(rows["accuracy"], places, "o", color=colour, markersize=6)
+        ax.vlines(mean, at - 0.33, at + 0.33, color=colour, linewidth=4)
+        ends = np.array([*low, *high, *rows["accuracy"]], float)
+        left = np.nanmax(ends) > 0.8  # no room to the right
+        ax.text(
+            np.nanmin(ends) - 0.02 if left else np.nanmax(ends) + 0.02,
+            at,
+            _share(mean),
+            ha="right" if left else "left",
+            va="center",
+            color=colour,
+            size=20,
+            weight="bold",
+        )
+        siblings = _share(rows["siblings"].mean())
+        note = f"{siblings} of the photographs asked about have a relative in training"
+        if rows["classes"].max() < most:
+            note += f"; {rows['classes'].max()} of {most} classes"
+        ax.text(0.01, at + 0.42, note, va="center", color=plots.GREY, size=9)
+    ax.set_yticks(range(len(shown)), [PROTOCOLS[name] for name in shown])
+    ax.set(ylim=(len(shown) - 0.4, -0.5), xlim=(0, 1))
+    ax.set_xlabel(
+        "held-out photographs named rightly\n(dot: one training, with its 95 % interval; bar: mean)"
+    )
+    ax.set_title("Same network, same photographs, three ways to split")
+    _percent(ax)
+    return ax
+
+
+def scoreboards(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """The three boards: accuracy and balanced accuracy with their 95 % intervals.
+
+    Args:
+        table: `scoreboards.boards`'s.
+        ax: where to draw.
+
+    Returns:
+        The `Axes`, the first board on top.
+    """
+    ax = ax or plots.plt.subplots(figsize=(8.2, 4.0))[1]
+    places = np.arange(len(table))
+    for name, shape, shift, colour in (
+        ("accuracy", "o", -0.13, plots.COLOURS[0]),
+        ("balanced_accuracy", "D", 0.13, plots.COLOURS[1]),
+    ):
+        value, low, high = (
+            table[column].to_numpy(float) for column in (name, f"{name}_low", f"{name}_high")
+        )
+        ax.hlines(places + shift, low, high, color=colour, linewidth=2)
+        ax.plot(value, places + shift, shape, color=colour, markersize=8, label=_words(name))
+        for at, x, right in zip(places, value, np.fmax(value, high), strict=True):
+            ax.text(right + 0.015, at + shift, _share(x), va="center", color=colour, size=11)
+    names = [f"{BOARDS[board]}\n(n = {n:,})" for board, n in table["n"].items()]
+    ax.set_yticks(places, names)
+    for at, missing in zip(places, table["missing"], strict=True):
+        if missing:
+            ax.text(0.01, at + 0.4, f"without {missing}", va="center", color=plots.GREY, size=9)
+    ax.set(ylim=(len(table) - 0.45, -0.45), xlim=(0, 1))
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    _percent(ax)
+    return ax
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %"
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _percent(ax: Axes) -> None:
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)

@@ -1,0 +1,89 @@
+"""Leak on, leak off: three protocols, a table that says which is which, and one figure."""
+
+import pandas as pd
+import pytest
+import stand_ins
+
+from skincnn import config, data, evaluate, experiments, predictions, runs, train
+
+SMALL = config.RunConfig(
+    model="two_conv",
+    image_size=32,
+    batch_size=16,
+    epochs=1,
+    precision="float32",
+    copies_per_class=8,
+    folds=2,
+)
+
+
+@pytest.fixture
+def index(tiny, home, plain_audit):
+    return data.load(tiny, progress=False)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The settings that were trained, in order; without training."""
+    return stand_ins.fit(monkeypatch)
+
+
+def test_leakage_compares_three_protocols_and_goes_on_where_it_stopped(
+    index, home, tmp_path, asked, monkeypatch, capsys
+):
+    def interrupted(settings, *arguments):
+        if settings.protocol == "clean":
+            raise KeyboardInterrupt
+        return fit(settings, *arguments)
+
+    fit = train.fit
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "fit", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            experiments.leakage(index, SMALL, tmp_path / "leakage", 2)
+    assert not (tmp_path / "leakage/leakage.csv").exists()
+    assert [(s.protocol, s.seed) for s in asked] == [
+        (p, seed) for p in ("published", "split_first") for seed in (123, 124)
+    ]
+    asked.clear()
+    table = experiments.leakage(index, SMALL, tmp_path / "leakage", 2)
+    assert [(s.protocol, s.seed, s.fold) for s in asked] == [("clean", 123, 0), ("clean", 124, 1)]
+    assert "published, seed 123: accuracy" in capsys.readouterr().out
+    assert list(table["protocol"]) == [p for p in experiments.PROTOCOLS for _ in range(2)]
+    assert list(table["seed"]) == [123, 124] * 3
+    by_protocol = table.groupby("protocol")["siblings"].mean()
+    assert by_protocol["published"] > 0 and by_protocol[["split_first", "clean"]].sum() == 0
+    assert list(table["n"]) == [9, 9, 4, 4, 15, 15]
+
+    written = pd.read_csv(tmp_path / "leakage/leakage.csv")
+    pd.testing.assert_frame_equal(written, table, atol=1e-6)
+    last = predictions.read(tmp_path / "leakage/clean_seed124.csv")
+    assert evaluate.metrics(last)["accuracy"]["value"] == table["accuracy"].iloc[-1]
+    summary = pd.read_csv(tmp_path / "leakage/summary.csv")
+    assert list(summary["protocol"]) == list(experiments.PROTOCOLS)
+    assert (tmp_path / "leakage/leakage.png").stat().st_size > 5000
+    assert not list(home.rglob("model.keras"))
+
+
+def test_the_summary_is_mean_and_spread():
+    rows = {"protocol": ["clean"] * 3, "classes": 8, "siblings": 0.0, "seed": [1, 2, 3]}
+    values = {"accuracy": [0.5, 0.6, 0.7], "balanced_accuracy": [0.4, 0.4, 0.4]}
+    (row,) = experiments.summary(pd.DataFrame(rows | values)).to_dict("records")
+    assert (row["seeds"], row["classes"]) == (3, 8)
+    got = [row[f"accuracy_{what}"] for what in ("mean", "std", "min", "max")]
+    assert got == pytest.approx([0.6, 0.1, 0.5, 0.7])
+    assert row["balanced_accuracy_std"] == pytest.approx(0)
+
+
+def test_another_experiments_folder_is_refused(index, tmp_path, asked, monkeypatch):
+    settings = SMALL.replace(copies_per_class=0)
+    monkeypatch.setattr(experiments, "PROTOCOLS", ("split_first",))
+    experiments.leakage(index, settings, tmp_path / "leakage", 1, progress=False)
+    with pytest.raises(runs.RunError, match=r"split_first_seed123.csv is of another run: epochs"):
+        experiments.leakage(index, settings.replace(epochs=2), tmp_path / "leakage", 1)
+
+
+@pytest.mark.parametrize("seeds", [0, 3])
+def test_each_seed_needs_a_fold_of_its_own(index, tmp_path, seeds):
+    with pytest.raises(ValueError, match=rf"seeds={seeds}: choose 1…2"):
+        experiments.leakage(index, SMALL, tmp_path / "leakage", seeds)
