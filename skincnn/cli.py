@@ -4,6 +4,7 @@ Exit code 0 is success, 1 "it ran and found problems", 2 bad input with one clea
 inside the commands, so that `--help` does not wait for TensorFlow.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -30,7 +31,13 @@ Data = Annotated[
     ),
 ]
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
+Protocol = StrEnum("Protocol", {n: n for n in ("published", "split_first", "clean")})
 Precision = StrEnum("Precision", {n: n for n in ("auto", "float32", "mixed_bfloat16")})
+Experiment = StrEnum("Experiment", {"leakage": "leakage"})
+Epochs = Annotated[int | None, typer.Option(min=1)]
+ImageSize = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
+BatchSize = Annotated[int | None, typer.Option(min=1)]
+HowPrecise = Annotated[Precision | None, typer.Option()]
 Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
 
 
@@ -151,11 +158,13 @@ def train_run(
     preset: Annotated[Preset, typer.Option(help="Which recipe.")] = Preset.baseline,
     source: Data = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default outputs/local/….")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    image_size: Annotated[int | None, typer.Option(min=16, help="Pixels a side.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
-    precision: Annotated[Precision | None, typer.Option()] = None,
+    protocol: Annotated[Protocol | None, typer.Option(help="Default: the preset's.")] = None,
+    fold: Annotated[int | None, typer.Option(min=0, help="Held out by protocol clean.")] = None,
+    precision: HowPrecise = None,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -163,31 +172,114 @@ def train_run(
 
     Example: skincnn train --preset baseline --epochs 3
     """
-    changes = {
-        "epochs": epochs,
-        "image_size": image_size,
-        "batch_size": batch_size,
-        "seed": seed,
-        "precision": precision and precision.value,
-    }
-    settings = config.preset(preset.value, **{k: v for k, v in changes.items() if v is not None})
+    settings = _settings(
+        preset.value,
+        epochs=epochs,
+        image_size=image_size,
+        batch_size=batch_size,
+        seed=seed,
+        protocol=protocol,
+        fold=fold,
+        precision=precision,
+    )
     from skincnn import data, evaluate, train
 
     index = _load(source, quiet=as_json)
     folder = out or train.default_folder(settings, index)
     if not as_json:
         print(f"{len(data.usable(index))} photographs of {index.attrs['name']} → {folder}")
-    try:
+    with _told_when_stopped():
         verbose = 0 if as_json else "auto"
         run = train.fit(settings, index, folder, verbose=verbose, tensorboard=tensorboard)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
-        raise
     if as_json:
         print(json.dumps({"run": str(folder), **run.metrics}, indent=1))
     else:
         print(f"\n{folder}: held-out photographs, protocol {settings.protocol}")
         print(evaluate.summary(run.metrics))
+
+
+@app.command("cv")
+def cross_validate(
+    preset: Annotated[Preset, typer.Option(help="Which recipe.")] = Preset.baseline,
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    folds: Annotated[int, typer.Option(min=2)] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Times all folds are trained.")] = 1,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    precision: HowPrecise = None,
+    keep_models: Annotated[bool, typer.Option(help="Leave the weights in outputs/local.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cross-validate a preset on the clean index; the same command goes on where it stopped.
+
+    Example: skincnn cv --preset baseline --folds 5 --seeds 1
+    """
+    settings = _settings(
+        preset.value,
+        protocol=Protocol.clean,
+        folds=folds,
+        epochs=epochs,
+        image_size=image_size,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    from skincnn import crossval, evaluate
+
+    index = _load(source, quiet=as_json)
+    folder = out or crossval.default_folder(settings, index)
+    with _told_when_stopped():
+        run = crossval.run(
+            settings,
+            index,
+            folder,
+            seeds=[settings.seed + turn for turn in range(seeds)],
+            keep_models=keep_models,
+            progress=not as_json,
+        )
+    if as_json:
+        print(json.dumps({"run": str(folder), **run.metrics}, indent=1))
+    else:
+        print(f"\n{folder}: every photograph held out once a seed, protocol clean")
+        print(evaluate.summary(run.metrics))
+
+
+@app.command("experiment")
+def experiment(
+    name: Annotated[Experiment, typer.Argument(help="Which one.")],
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings a protocol.")] = 3,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    precision: HowPrecise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Leak on, leak off: one network under three ways to split; the same command goes on.
+
+    Example: skincnn experiment leakage --seeds 3 --out outputs/runs/leakage
+    """
+    settings = _settings(
+        "published",
+        epochs=epochs,
+        image_size=image_size,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    from skincnn import experiments
+
+    run = {"leakage": experiments.leakage}[name.value]
+    index = _load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index)
+    with _told_when_stopped():
+        table = run(index, settings, folder, seeds, progress=not as_json)
+    if as_json:
+        rows = json.loads(table.to_json(orient="records"))
+        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
+    else:
+        print(f"\n{folder}:\n{experiments.summary(table).round(3).T.to_string(header=False)}")
 
 
 @app.command("evaluate")
@@ -262,6 +354,23 @@ def classify(
         print(f"{sum(not r.problem for r in results)} photographs → {csv}")
     print(NOTICE, file=sys.stderr)
     raise typer.Exit(1 if any(r.problem for r in results) else 0)
+
+
+def _settings(preset: str, **changes) -> config.RunConfig:
+    """A preset with what was typed on top; what was not typed is None."""
+    typed = {
+        name: getattr(value, "value", value) for name, value in changes.items() if value is not None
+    }
+    return config.preset(preset, **typed)
+
+
+@contextlib.contextmanager
+def _told_when_stopped():
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
+        raise
 
 
 def _load(name: str | None, quiet: bool = False):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import stand_ins
 from tables import make
 
 from skincnn import cli, config, predictions, sample
@@ -86,7 +87,16 @@ def test_help_names_the_commands_and_the_warning(skincnn):
     code, out, _ = skincnn("--help")
     assert code == GOOD
     assert "not a medical device" in out
-    for name in ("doctor", "sample", "download", "train", "evaluate", "predict"):
+    for name in (
+        "doctor",
+        "sample",
+        "download",
+        "train",
+        "cv",
+        "experiment",
+        "evaluate",
+        "predict",
+    ):
         assert name in out
         code, page, _ = skincnn(name, "--help")
         assert code == GOOD and "Example: skincnn" in page
@@ -102,6 +112,10 @@ def test_help_names_the_commands_and_the_warning(skincnn):
         (("train", "--image-size", "8"), "'--image-size'"),
         (("train", "--precision", "float8"), "'float8'"),
         (("download", "imagenet"), "'imagenet'"),
+        (("train", "--protocol", "honest"), "'honest'"),
+        (("cv", "--folds", "1"), "'--folds'"),
+        (("cv", "--seeds", "0"), "'--seeds'"),
+        (("experiment", "luck"), "'luck'"),
         (("evaluate",), "Missing argument"),
         (("predict", "photo.jpg"), "Missing option '--model'"),
     ],
@@ -210,6 +224,56 @@ def test_train_on_data_that_are_not_there(refused, tmp_path, monkeypatch):
 def test_train_where_nothing_can_be_written(refused, tiny, tmp_path):
     (tmp_path / "file").write_bytes(b"x")
     refused("train", *SMALL, "--json", "--data", tiny, "--out", tmp_path / "file" / "run")
+
+
+def test_train_refuses_a_fold_the_protocol_does_not_have(refused, tiny):
+    assert "fold=1: protocol published" in refused("train", "--fold", "1", "--data", tiny)
+
+
+# --- cv and experiment ----------------------------------------------------------------------
+
+
+def test_cv_tells_each_fold_and_the_whole(skincnn, tiny, tmp_path, plain_audit, monkeypatch):
+    stand_ins.fit(monkeypatch)
+    arguments = ("cv", *SMALL, "--precision", "float32", "--folds", "2", "--data", tiny)
+    code, out, _ = skincnn(*arguments, "--out", tmp_path / "cv")
+    assert code == GOOD
+    assert "fold0_seed123: accuracy" in out and "2 of 2" in out
+    assert "balanced accuracy" in out and "n = 30 photographs" in out
+    code, out, _ = skincnn(*arguments, "--out", tmp_path / "cv", "--json")
+    assert code == GOOD
+    metrics = json.loads((tmp_path / "cv/metrics.json").read_text())
+    assert json.loads(out) == {"run": str(tmp_path / "cv"), **metrics}
+
+
+def test_cv_on_too_few_photographs_names_the_class(refused, tiny, tmp_path, plain_audit):
+    error = refused("cv", "--folds", "11", "--json", "--data", tiny, "--out", tmp_path / "cv")
+    assert "class 'blue' has 10 groups" in error
+
+
+def test_the_experiment_is_run_as_it_was_typed(skincnn, tiny, home, monkeypatch):
+    from skincnn import experiments
+
+    asked = {}
+
+    def leakage(index, settings, folder, seeds, progress):
+        asked.update(settings=settings, folder=folder, seeds=seeds)
+        row = {"protocol": "clean", "seed": 1, "classes": 8, "accuracy": 0.5, "siblings": 0.0}
+        return pd.DataFrame([{**row, "balanced_accuracy": 0.4}])
+
+    monkeypatch.setattr(experiments, "leakage", leakage)
+    arguments = ("experiment", "leakage", "--epochs", "2", "--image-size", "32", "--seeds", "1")
+    code, out, _ = skincnn(*arguments, "--data", tiny)
+    assert code == GOOD and "accuracy_mean" in out
+    expected = config.preset("published", epochs=2, image_size=32)
+    folder = home / "outputs/local/tiny_leakage"
+    assert asked == {"settings": expected, "folder": folder, "seeds": 1}
+    code, out, _ = skincnn(*arguments, "--data", tiny, "--json")
+    assert json.loads(out)["runs"][0]["accuracy"] == 0.5
+
+
+def test_too_many_seeds_for_the_folds_are_refused(refused, tiny):
+    assert "seeds=6" in refused("experiment", "leakage", "--seeds", "6", "--json", "--data", tiny)
 
 
 # --- evaluate -------------------------------------------------------------------------------
