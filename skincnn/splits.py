@@ -108,9 +108,9 @@ def grouped(index: pd.DataFrame, k: int = 5, seed: int = 0) -> pd.DataFrame:
             f"class {groups.idxmin()!r} has {groups.min()} groups of related photographs, fewer "
             f"than k={k} folds: use fewer folds, or leave the class out"
         )
-    # scikit-learn's StratifiedGroupKFold weighs the same thing. This is a page shorter, many times
-    # as fast on thousands of groups, and stays the same when scikit-learn changes: the folds of a
-    # published figure must come out again.
+    # scikit-learn's StratifiedGroupKFold deals as evenly (no class differs by more than one between
+    # folds, either way, on the nine-class set and HAM10000), in four times the time. Ours needs no
+    # scikit-learn and does not move with it: a published figure's folds must come out again.
     order = _shuffled(len(counts), seed)
     order = order[np.argsort(-counts.to_numpy().sum(axis=1)[order], kind="stable")]
     per_class = counts.to_numpy().sum(axis=0)

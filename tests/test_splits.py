@@ -236,6 +236,11 @@ def test_a_rare_class_gives_one_group_of_two_and_keeps_an_only_one():
     assert set(chooses["lesion_id"]) == {"", "b"}, "the smaller of the two"
 
 
+def test_a_large_inner_part_still_leaves_each_class_something_to_train_on():
+    parts = splits.inner(splits.grouped(table()), 0, fraction=0.95)
+    assert set(splits.training(parts, 0)["label"]) == set(COUNTS)
+
+
 @pytest.mark.parametrize(
     ("options", "message"), [({"fold": 9}, "fold=9"), ({"fold": 0, "fraction": 1}, "fraction=1")]
 )
