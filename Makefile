@@ -46,6 +46,7 @@ lint: $(READY)  ## ruff over code and notebooks
 bench: $(READY)  ## what the speed figures in the README are measured with
 	$(BIN)/python benchmarks/train.py
 	$(BIN)/python benchmarks/balance.py
+	$(BIN)/python benchmarks/audit.py
 	$(BIN)/python benchmarks/evaluate.py
 
 lock: $(READY)  ## pin what is installed now; use the oldest Python 3.11 there is

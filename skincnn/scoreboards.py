@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skincnn import evaluate, labels
+from skincnn import evaluate, labels, official
 from skincnn import predictions as tables
 
 if TYPE_CHECKING:
@@ -64,8 +64,6 @@ def fair_test(audit_index: "pd.DataFrame") -> "pd.DataFrame":
     A relative is anything of the same `group`: the same or nearly the same photograph, one of the
     same lesion or patient, and whatever those are related to.
     """
-    from skincnn import official
-
     in_train = set(audit_index.loc[audit_index["split"] == "train", "group"])
     test = audit_index[audit_index["split"] == "test"]
     names = zip(test["label"], test["official_label"], strict=True)
