@@ -17,15 +17,10 @@ import inspect
 import io
 import itertools
 import json
-import multiprocessing
-import os
 import random
 import shutil
-import signal
-import sys
 import time
 import uuid
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,7 +30,7 @@ import PIL
 from PIL import Image
 from tqdm import tqdm
 
-from skincnn import config, images
+from skincnn import config, images, workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -278,30 +273,16 @@ def _appearing(folder: Path, already):
 def _run(draw, tasks: list, jobs: int | None, progress: bool) -> list[tuple[int, int, str]]:
     """`FACTS` of every copy, in order, whichever process drew it."""
     total = sum(len(names) for _, _, names in tasks)
-    cores = 1 if total < SMALL_JOB else os.cpu_count() or 1
-    jobs = min(jobs or cores, len(tasks), 61)  # Windows waits for 61 processes at most
+    jobs = workers.count(jobs or (1 if total < SMALL_JOB else None), len(tasks))
+    chunk = min(32, len(tasks) // (8 * jobs)) or 1
     facts = []
     with contextlib.ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=total, desc="drawing copies", disable=not progress))
-        if jobs == 1:
+        if jobs == 1:  # drawn here: the caller's generators stay as they were
             stack.callback(random.setstate, random.getstate())
             stack.callback(np.random.set_state, np.random.get_state())
-            drawn = map(draw, tasks)
-        else:
-            # Spawned, not forked: TensorFlow's threads do not survive a fork. Ctrl-C is ours alone.
-            spawn, ignore = multiprocessing.get_context("spawn"), (signal.SIGINT, signal.SIG_IGN)
-            pool = ProcessPoolExecutor(jobs, spawn, signal.signal, ignore)
-            # Also waits for what is being drawn: nobody may write to a folder being removed.
-            stack.callback(pool.shutdown, cancel_futures=True)
-            # A spawned process imports the caller's script: for TensorFlow, seconds in each, and
-            # without an `if __name__ == "__main__"` guard all of it anew. Ours need nothing of it.
-            main = sys.modules["__main__"]
-            sys.modules["__main__"] = type(sys)("__main__")
-            try:
-                drawn = pool.map(draw, tasks, chunksize=min(32, len(tasks) // (8 * jobs)) or 1)
-            finally:
-                sys.modules["__main__"] = main
-        for some in drawn:
+        bar = stack.enter_context(tqdm(total=total, desc="drawing copies", disable=not progress))
+        # leaving waits for what is being drawn: nobody may write to a folder being removed
+        for some in stack.enter_context(workers.results(draw, tasks, jobs, chunk)):
             facts += some
             bar.update(len(some))
     return facts

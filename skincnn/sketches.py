@@ -4,23 +4,28 @@ sharp and bright it is, and what a file gives away beside its picture.
 Everything is measured in one pass, so that an audit costs little more than opening each file once.
 """
 
+# Workers import this module too: pandas, and `data` with it, are imported where they are used.
+from __future__ import annotations
+
 import hashlib
 import io
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 from tqdm import tqdm
 
-from skincnn import data, duplicates, images
+from skincnn import duplicates, images, workers
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RING = 2  # of the thumbnail's 32 pixels: how wide a strip counts as border
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # as Pillow's "L": ITU-R 601
 BLUR_SIDE = 96  # sharpness is measured at this size: of a larger photograph it would be another
+AT_ONCE = 64  # photographs a worker is sent
+SMALL_JOB = 1500  # below this, starting workers takes longer than the work
 # A photograph is called so beyond these. They are wide: of HAM10000's 10,015 photographs, all taken
 # by specialists, they name one (a quarter of it is white).
 LIMITS = {
@@ -67,23 +72,33 @@ def measure(index: pd.DataFrame, progress: bool = True) -> tuple[pd.DataFrame, n
     Raises:
         data.DataError: a file vanished or changed into something else since the index was made.
     """
+    import pandas as pd
+
+    from skincnn import data
+
     places = data.paths(index)
-    small = np.empty((len(places), duplicates.SIDE, duplicates.SIDE, 3), np.uint8)
-    levels = np.empty((len(places), 256), np.int64)
-    rows = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        done = tqdm(pool.map(_open, places), "sketching", len(places), disable=not progress)
-        for number, (row, histogram, thumbnail) in enumerate(done):
-            levels[number], small[number] = histogram, thumbnail
-            rows.append(row)
-    # What a small picture tells is told for all at once.
+    tasks = [places[at : at + AT_ONCE] for at in range(0, len(places), AT_ONCE)]
+    jobs = 1 if len(places) < SMALL_JOB else workers.count(None, len(tasks))
+    bar = tqdm(total=len(places), desc="sketching", disable=not progress)
+    parts = []
+    with bar, workers.results(_open_some, tasks, jobs) as done:
+        try:
+            for part in done:
+                parts.append(part)
+                bar.update(len(part[0]))
+        except images.ImageProblem as problem:
+            raise data.DataError(f"{problem}; it was sound when the index was made") from None
+    rows = [row for part in parts for row in part[0]]
+    levels, small = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
     table = pd.DataFrame(rows).assign(**_brightness(levels), **_border(small))
-    grey = (small @ LUMA).round().astype(np.uint8)
+    grey = np.concatenate([(part[2] @ LUMA).round().astype(np.uint8) for part in parts])
     return table[list(Sketch._fields)].set_axis(index.index), grey
 
 
 def flags(sketches: pd.DataFrame) -> pd.DataFrame:
     """Booleans (N), a column for each name in `LIMITS`: what is beyond its limit."""
+    import pandas as pd
+
     return pd.DataFrame(
         {
             name: sketches[column] < limit if sign == "<" else sketches[column] > limit
@@ -92,13 +107,18 @@ def flags(sketches: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _open(path: str | Path) -> tuple[dict, list[int], np.ndarray]:
-    """A file's own `Sketch` columns, its luma histogram (256) and its thumbnail in colour."""
+def _open_some(paths: list[Path]) -> tuple[list[dict], np.ndarray, np.ndarray]:
+    """The files' own `Sketch` columns, luma histograms (N, 256) and thumbnails in colour."""
+    rows, levels, small = zip(*map(_open, paths), strict=True)
+    return list(rows), np.array(levels), np.array(small)
+
+
+def _open(path: Path) -> tuple[dict, list[int], np.ndarray]:
     try:
-        content = Path(path).read_bytes()
+        content = path.read_bytes()
         pixels = images.decode(content)
     except (OSError, images.ImageProblem) as error:
-        raise data.DataError(f"{path}: {error}; it was sound when the index was made") from None
+        raise images.ImageProblem(f"{path}: {error}") from None
     picture = Image.fromarray(pixels)
     luma = picture.convert("L")
     digest = hashlib.sha256(repr(pixels.shape).encode())

@@ -15,7 +15,7 @@ HEAVY = ("pandas", "sklearn", "scipy", "matplotlib", "keras", "tensorflow", "jax
 
 # From the ground up. A module imports only from the rows above its own; a new one is placed here.
 LAYERS = (
-    {"config", "labels"},  # standard library
+    {"config", "labels", "workers"},  # standard library
     {
         "images",
         "folders",
