@@ -51,8 +51,8 @@ def leakage(
     with train.alone_in(folder):
         photographs, dealt = data.usable(index), None
         rows = []
-        for protocol in PROTOCOLS:
-            for turn in range(seeds):
+        for turn in range(seeds):  # seed by seed: interrupted, what is there can be compared
+            for protocol in PROTOCOLS:
                 fold = turn if protocol == "clean" else 0
                 wanted = settings.replace(protocol=protocol, seed=settings.seed + turn, fold=fold)
                 if protocol == "clean" and dealt is None:
@@ -62,6 +62,9 @@ def leakage(
                 if progress:
                     print(_line(rows[-1], len(rows), len(PROTOCOLS) * seeds), flush=True)
         table = pd.DataFrame(rows)
+        order = {protocol: place for place, protocol in enumerate(PROTOCOLS)}
+        table = table.sort_values("protocol", key=lambda p: p.map(order), kind="stable")
+        table = table.reset_index(drop=True)
         write = {"index": False, "float_format": "%.6f"}
         runs.write_text(folder / "leakage.csv", table.to_csv(**write))
         runs.write_text(folder / "summary.csv", summary(table).to_csv(**write))
