@@ -73,7 +73,7 @@ def cost(folder: str | None, rounds: int) -> None:
 
 
 def mixed(base: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
-    """`n` small pictures, each a blend of three turned ones of `base`: (n, S, S) uint8."""
+    """`n` small pictures, each a blend of about equal parts of three turned ones of `base`: (n, S, S) uint8."""
     from skincnn import duplicates
 
     rng = np.random.default_rng(seed)
@@ -81,7 +81,7 @@ def mixed(base: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
     made = np.empty((n, *base.shape[1:]), np.uint8)
     for start in range(0, n, 10_000):
         rows = min(10_000, n - start)
-        weights = rng.dirichlet([1, 1, 1], rows).astype(np.float32)
+        weights = rng.dirichlet([6, 6, 6], rows).astype(np.float32)
         some = turned[rng.integers(len(turned), size=(rows, 3))]
         made[start : start + rows] = np.einsum("nk,nkij->nij", weights, some)
     return made

@@ -55,9 +55,13 @@ def table(
     families = {name: cs for name, cs in families.items() if cs}
     if len(families) > 1:
         families[" + ".join(families)] = [c for cs in families.values() for c in cs]
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    folds = list(folds.split(label, label, groups))
     rows = []
     for name, some in families.items():
-        hits = _right(facts[some].to_numpy(np.float32), label, groups, seed)
+        hits = _right(facts[some].to_numpy(np.float32), label, folds, seed)
         value, low, high = _balanced(hits, label, groups, replicates, seed)
         rows.append((name, value, low, high, 1 / len(classes)))
     result = pd.DataFrame(rows, columns=columns)
@@ -80,16 +84,14 @@ def one_collection(index: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns=names)[["label", "source", "photographs"]]
 
 
-def _right(facts: np.ndarray, label: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Whether each row is told right by trees grown without its group."""
+def _right(facts: np.ndarray, label: np.ndarray, folds: list, seed: int) -> np.ndarray:
+    """Whether each row is told right by trees grown on the other folds."""
     from sklearn.ensemble import ExtraTreesClassifier
-    from sklearn.model_selection import StratifiedGroupKFold
 
     right = np.zeros(len(label), bool)
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for train, held_out in folds.split(facts, label, groups):
+    for train, held_out in folds:
         trees = ExtraTreesClassifier(
-            TREES, min_samples_leaf=3, class_weight="balanced", n_jobs=-1, random_state=seed
+            TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed
         )
         trees.fit(facts[train], label[train])
         right[held_out] = trees.predict(facts[held_out]) == label[held_out]
