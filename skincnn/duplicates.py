@@ -155,8 +155,8 @@ def _candidates(thumbnails: np.ndarray):
 
 
 def _radius(n: int) -> float:
-    """Chance neighbours grow with n · radius⁸ (measured on HAM10000): held where 10,000 are."""
-    return RADIUS * min(1, 10_000 / n) ** 0.125
+    """Shrinks so that chance neighbours, and the time to find them, grow little faster than n."""
+    return RADIUS * min(1, 10_000 / n) ** 0.2
 
 
 def _frequencies(thumbnails: np.ndarray, share: float = 0) -> np.ndarray:
