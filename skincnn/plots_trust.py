@@ -1,13 +1,15 @@
-"""Figures of confidence, in the style of `plots`: how far to believe it, what abstaining buys."""
+"""Figures of confidence, in the style of `plots`: how far to believe it, what a threshold and what
+abstaining buys, and whom a figure holds for."""
 
 from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from skincnn import calibrate, evaluate, plots
+from skincnn import calibrate, evaluate, labels, plots
 
 
 def reliability(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -68,6 +70,72 @@ def risk_coverage(
     _percent(ax)
     if any(tables):
         ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+    return ax
+
+
+def thresholds(
+    table: pd.DataFrame, positive: str, chosen: Mapping[float, float], ax: Axes | None = None
+) -> Axes:
+    """Probability of one class, of its photographs and of all others, and where it is called.
+
+    Args:
+        table: predictions.
+        positive: the class.
+        chosen: specificity -> threshold, as `calibrate.thresholds` gives them; infinite ones call
+            nothing and have no line.
+        ax: where to draw.
+
+    Returns:
+        The `Axes`; each of the two groups' bars add up to 100 %.
+    """
+    ax = ax or plt.subplots(figsize=(7.5, 3.6))[1]
+    own = (table["label"] == positive).to_numpy()
+    scores, edges = table[labels.column(positive)].to_numpy(), np.linspace(0, 1, 21)
+    for rows, name, colour in (
+        (~own, "all others", plots.COLOURS[0]),
+        (own, positive, plots.COLOURS[1]),
+    ):
+        weights = np.full(rows.sum(), 1 / max(1, rows.sum()))
+        ax.hist(
+            scores[rows], edges, weights=weights, color=colour, alpha=0.6,
+            label=f"{name} (n = {rows.sum():,})",
+        )  # fmt: skip
+    top = ax.get_ylim()[1]
+    for number, (specificity, threshold) in enumerate(sorted(chosen.items())):
+        if np.isfinite(threshold):
+            ax.axvline(threshold, color=plots.COLOURS[6], linestyle="--", linewidth=1.3)
+            ax.text(
+                threshold + 0.008, top * (0.95 - 0.1 * number),
+                f"{100 * specificity:.0f} % specificity", va="top", size=9.5,
+            )  # fmt: skip
+    ax.set(xlabel=f"probability of {positive}", ylabel="photographs", xlim=(0, 1))
+    _percent(ax)
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    return ax
+
+
+def subgroups(table: pd.DataFrame, figure: str = "accuracy", ax: Axes | None = None) -> Axes:
+    """A figure with its 95 % interval for each subgroup; small ones are hollow.
+
+    Args:
+        table: `evaluate.by`'s.
+        figure: one of its headlines in 0…1.
+        ax: where to draw.
+
+    Returns:
+        The `Axes`, the first subgroup on top.
+    """
+    ax = ax or plt.subplots(figsize=(7.0, 1.2 + 0.42 * len(table)))[1]
+    colour, at = plots.COLOURS[0], np.arange(len(table))
+    ax.hlines(at, table[f"{figure}_low"], table[f"{figure}_high"], color=colour, linewidth=2)
+    faces = ["white" if small else colour for small in table["small"]]
+    ax.scatter(table[figure], at, s=70, c=faces, edgecolors=colour, linewidths=1.8, zorder=3)
+    ax.set_yticks(at, [f"{name} (n = {n:,})" for name, n in table["n"].items()])
+    ax.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1.02), xlabel=figure.replace("_", " "))
+    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)
     return ax
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tables import make
 
-from skincnn import calibrate, plots_trust
+from skincnn import calibrate, evaluate, plots_trust
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,40 @@ def test_risk_coverage_draws_a_line_a_table():
     assert plots_trust.risk_coverage(make(50)).get_legend() is None
 
 
-def test_both_draw_where_they_are_told():
-    _, axes = plt.subplots(1, 2)
-    assert plots_trust.reliability(make(60), axes[0]) is axes[0]
-    assert plots_trust.risk_coverage(make(60), axes[1]) is axes[1]
+def test_thresholds_split_one_class_from_the_rest():
+    table = make(300, skill=3)
+    ax = plots_trust.thresholds(table, "melanoma", {0.9: 0.2, 0.95: 0.4, 1.0: np.inf})
+    assert [line.get_xdata()[0] for line in ax.lines] == [0.2, 0.4]
+    assert [text.get_text() for text in ax.texts] == ["90 % specificity", "95 % specificity"]
+    rest, own = (sum(bar.get_height() for bar in bars) for bars in ax.containers)
+    assert rest == pytest.approx(1) and own == pytest.approx(1)
+    n = (table["label"] == "melanoma").sum()
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == [f"all others (n = {300 - n})", f"melanoma (n = {n})"]
+    of_class = table.loc[table["label"] == "melanoma", "p_melanoma"]
+    assert ax.containers[1][0].get_height() == pytest.approx((of_class < 0.05).mean())
+
+
+def test_subgroups_show_intervals_and_mark_the_small():
+    table = make(100)
+    facts = table[["file"]].assign(sex=["female"] * 80 + ["male"] * 20)
+    rows = evaluate.by(table, facts, "sex")
+    ax = plots_trust.subgroups(rows)
+    points = ax.collections[-1]
+    np.testing.assert_allclose(points.get_offsets()[:, 0], rows["accuracy"])
+    np.testing.assert_array_equal(points.get_facecolor()[1], [1, 1, 1, 1])
+    assert points.get_facecolor()[0][0] < 1
+    segments = ax.collections[0].get_segments()
+    np.testing.assert_allclose([s[0, 0] for s in segments], rows["accuracy_low"])
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["female (n = 80)", "male (n = 20)"]
+
+
+def test_each_draws_where_it_is_told():
+    _, axes = plt.subplots(1, 4)
+    table = make(60)
+    rows = evaluate.by(table, table.assign(sex="male")[["file", "sex"]], "sex", replicates=5)
+    assert plots_trust.reliability(table, axes[0]) is axes[0]
+    assert plots_trust.risk_coverage(table, axes[1]) is axes[1]
+    assert plots_trust.thresholds(table, "nevus", {}, axes[2]) is axes[2]
+    assert plots_trust.subgroups(rows, ax=axes[3]) is axes[3]
