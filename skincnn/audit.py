@@ -132,7 +132,7 @@ def run(index: pd.DataFrame, with_shortcuts: bool = True, progress: bool = True)
     index = data.usable(index)
     sketched, small = sketches.measure(index, progress)
     pairs = _pairs(index, sketched, small)
-    index = index.assign(cluster=_clusters(index, pairs), official_label=official.diagnoses(index))
+    index = index.assign(cluster=clusters(index, pairs), official_label=official.diagnoses(index))
     index.attrs = attrs
     index["group"] = data.groups(index)
     empty = pd.DataFrame(columns=["sees", "balanced_accuracy", "low", "high", "chance"])
@@ -254,6 +254,14 @@ def headlines(counts: dict) -> list[str]:
     return [head + (":" if lines else ": nothing found"), *(f"- {line}" for line in lines)]
 
 
+def clusters(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
+    """The `cluster` of each row, from pairs of files that show the same photograph."""
+    row = pd.Series(index.index, index["file"])
+    edges = np.stack([row[pairs["file_a"]], row[pairs["file_b"]]], axis=1).reshape(-1, 2)
+    numbers = pd.Series(duplicates.clusters(len(index), edges), index.index, dtype="Int64")
+    return numbers.mask(numbers < 0)
+
+
 # --- underneath ----------------------------------------------------------------------------------
 
 
@@ -279,13 +287,6 @@ def _pairs(index: pd.DataFrame, sketched: pd.DataFrame, small: np.ndarray) -> pd
 def _written(sketched: pd.DataFrame, a: int, b: int) -> str:
     same = sketched.at[a, "bytes"] == sketched.at[b, "bytes"]
     return "byte for byte" if same else "same pixels, written differently"
-
-
-def _clusters(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
-    row = pd.Series(index.index, index["file"])
-    edges = np.stack([row[pairs["file_a"]], row[pairs["file_b"]]], axis=1).reshape(-1, 2)
-    numbers = pd.Series(duplicates.clusters(len(index), edges), index.index, dtype="Int64")
-    return numbers.mask(numbers < 0)
 
 
 def _pair_counts(pairs: pd.DataFrame) -> dict:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skincnn import evaluate, labels, official
+from skincnn import audit, config, data, evaluate, labels, official
 from skincnn import predictions as tables
 
 if TYPE_CHECKING:
@@ -69,6 +69,39 @@ def fair_test(audit_index: "pd.DataFrame") -> "pd.DataFrame":
     names = zip(test["label"], test["official_label"], strict=True)
     right = np.array([not official.contradicts(label, said) for label, said in names], bool)
     return test[right & ~test["group"].isin(in_train)].reset_index(drop=True)
+
+
+def committed(name: str = "isic9") -> dict[str, "pd.DataFrame"]:
+    """The boards of every preset whose run and cross-validation are published.
+
+    No photograph is needed: who is related to whom stands in the committed audit (`audited`).
+
+    Returns:
+        Preset -> `boards`, in order of the presets' names, of those that have
+        `<name>_<preset>/predictions_test.csv` and `<name>_<preset>_cv/predictions.csv`.
+    """
+    found = {}
+    for folder in sorted(config.runs_dir().glob(f"{name}_*_cv")):
+        preset = folder.name.removeprefix(f"{name}_").removesuffix("_cv")
+        test = folder.with_name(f"{name}_{preset}") / "predictions_test.csv"
+        cv = folder / "predictions.csv"
+        if test.is_file() and cv.is_file():
+            found[preset] = boards(tables.read(test), audited(name), tables.read(cv))
+    return found
+
+
+def audited(name: str = "isic9") -> "pd.DataFrame":
+    """What the committed audit says of each photograph: the facts of the nine-class set
+    (`official.facts_file`) with `cluster` from the audit's `pairs.csv`, and `group`.
+
+    It is `audit.run(index).index` in the columns that the boards ask for, without a photograph.
+    """
+    import pandas as pd
+
+    index = pd.read_csv(official.facts_file(), dtype=str, keep_default_na=False)
+    pairs = pd.read_csv(config.runs_dir() / f"{name}_audit" / "pairs.csv")
+    index["cluster"] = audit.clusters(index, pairs)
+    return index.assign(group=data.groups(index))
 
 
 def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:

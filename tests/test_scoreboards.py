@@ -6,7 +6,7 @@ import pytest
 import stand_ins
 import tables
 
-from skincnn import evaluate, scoreboards
+from skincnn import config, evaluate, official, predictions, scoreboards
 
 NAMES = ["nevus", "melanoma", "wart"]
 
@@ -89,3 +89,30 @@ def test_predictions_of_unknown_photographs_are_refused(test_table, audited):
 def test_no_fair_photograph_is_an_error(test_table, audited):
     with pytest.raises(ValueError, match="no photograph of Test is free"):
         scoreboards.boards(test_table, audited.assign(group="one"), test_table)
+
+
+def test_what_is_committed_needs_no_photograph(test_table, audited, home):
+    facts = audited.drop(columns="group").assign(image_id="", lesion_id="")
+    # relatives of Train again: one by its lesion, two by pairs that the audit found
+    facts.loc[facts["file"].isin(["Train/0.jpg", "Test/0.jpg"]), "lesion_id"] = "L"
+    official.facts_file().parent.mkdir()
+    facts.to_csv(official.facts_file(), index=False)
+    (config.runs_dir() / "isic9_audit").mkdir(parents=True)
+    pairs = [(f"Test/{i}.jpg", f"Train/{i}.jpg") for i in (38, 39)]
+    pairs = pd.DataFrame(pairs, columns=["file_a", "file_b"])
+    pairs.to_csv(config.runs_dir() / "isic9_audit" / "pairs.csv", index=False)
+
+    cv = tables.make(200, names=["nevus", "melanoma"], split="train")
+    for name, table in (("final/predictions_test", test_table), ("final_cv/predictions", cv)):
+        predictions.write(table, config.runs_dir() / f"isic9_{name}.csv")
+    predictions.write(cv, config.runs_dir() / "isic9_alone_cv" / "predictions.csv")
+
+    found = scoreboards.committed()
+    assert list(found) == ["final"]
+    whole = scoreboards.boards(test_table, audited, cv)
+    columns = ["n", "classes", "missing", "accuracy", "accuracy_low", "accuracy_high"]
+    pd.testing.assert_frame_equal(found["final"][columns], whole[columns])
+
+
+def test_nothing_committed_is_no_board(home):
+    assert scoreboards.committed() == {}
