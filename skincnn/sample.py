@@ -6,7 +6,7 @@ writes 600 photographs that `dermoscopy` draws, in the real set's tree and propo
 
     Train/<class>/SYN_0000001.jpg ...   Test/<class>/...
     metadata.csv   of each image_id: lesion, patient, diagnosis, age, sex, site, source
-    planted.csv    what is wrong with which file: for tests only, nothing else may read it
+    planted.csv    what is wrong with which file: for tests and for notebook 03, once it has audited
     sample.json    number, seed and version: what the set is told by
 
 Planted, as the real set has them: byte-identical files, re-encoded, resized and flipped copies,
