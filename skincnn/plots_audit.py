@@ -65,8 +65,8 @@ def folders_against_official(counts: dict, ax: Axes | None = None) -> Axes:
         folder, said = table.index[at[0]], shown[at[1]]
         wrong = said != UNKNOWN and official.contradicts(folder, said)
         colour = SILENT if said == UNKNOWN else WRONG if wrong else AGREES
-        # never so pale that a single wrong name is overlooked, never too dark for black text
-        depth = 0.25 + 0.4 * n / table.loc[folder].sum()
+        # no single wrong name is overlooked, and black text stands well on the darkest
+        depth = (0.45 if wrong else 0.2) + 0.4 * n / table.loc[folder].sum()
         colours[at] = 1 - depth * (1 - np.array(to_rgb(colour)))
         ax.text(
             at[1], at[0], f"{n:,}", ha="center", va="center", fontsize=9,

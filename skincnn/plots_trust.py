@@ -76,7 +76,7 @@ def risk_coverage(
 def thresholds(
     table: pd.DataFrame, positive: str, chosen: Mapping[float, float], ax: Axes | None = None
 ) -> Axes:
-    """Probability of one class, of its photographs and of all others, and where it is called.
+    """Who is called from which probability of a class on: its own photographs, and all others.
 
     Args:
         table: predictions.
@@ -86,30 +86,30 @@ def thresholds(
         ax: where to draw.
 
     Returns:
-        The `Axes`; each of the two groups' bars add up to 100 %.
+        The `Axes`, with the others' curve (1 − specificity), the class's own (sensitivity), and a
+        line a threshold; probabilities below 0.1 % are not shown.
     """
-    ax = ax or plt.subplots(figsize=(7.5, 3.6))[1]
+    ax = ax or plt.subplots(figsize=(7.0, 4.0))[1]
     own = (table["label"] == positive).to_numpy()
-    scores, edges = table[labels.column(positive)].to_numpy(), np.linspace(0, 1, 21)
+    scores, at = table[labels.column(positive)].to_numpy(), np.geomspace(1e-3, 1, 500)
     for rows, name, colour in (
         (~own, "all others", plots.COLOURS[0]),
         (own, positive, plots.COLOURS[1]),
     ):
-        weights = np.full(rows.sum(), 1 / max(1, rows.sum()))
-        ax.hist(
-            scores[rows], edges, weights=weights, color=colour, alpha=0.6,
-            label=f"{name} (n = {rows.sum():,})",
-        )  # fmt: skip
-    top = ax.get_ylim()[1]
-    for number, (specificity, threshold) in enumerate(sorted(chosen.items())):
+        called = (scores[rows, None] >= at).mean(axis=0)
+        ax.plot(at, called, color=colour, linewidth=2.4, label=f"{name} (n = {rows.sum():,})")
+    for specificity, threshold in chosen.items():
         if np.isfinite(threshold):
-            ax.axvline(threshold, color=plots.COLOURS[6], linestyle="--", linewidth=1.3)
+            ax.axvline(threshold, color=plots.GREY, linestyle="--", linewidth=1.3)
             ax.text(
-                threshold + 0.008, top * (0.95 - 0.1 * number),
-                f"{100 * specificity:.0f} % specificity", va="top", size=9.5,
+                threshold * 0.97, 0.55, f"{100 * specificity:.0f} % specificity", rotation=90,
+                ha="right", va="center", size=9.5, color=plots.GREY,
             )  # fmt: skip
-    ax.set(xlabel=f"probability of {positive}", ylabel="photographs", xlim=(0, 1))
+    ax.set_xscale("log")
+    ax.set(xlabel=f"called {positive} from this probability on", ylabel="photographs called")
+    ax.set(xlim=(1e-3, 1), ylim=(0, 1.02))
     _percent(ax)
+    ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
     ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
     return ax
 

@@ -40,18 +40,19 @@ def test_risk_coverage_draws_a_line_a_table():
     assert plots_trust.risk_coverage(make(50)).get_legend() is None
 
 
-def test_thresholds_split_one_class_from_the_rest():
+def test_thresholds_show_who_is_called_from_where_on():
     table = make(300, skill=3)
     ax = plots_trust.thresholds(table, "melanoma", {0.9: 0.2, 0.95: 0.4, 1.0: np.inf})
-    assert [line.get_xdata()[0] for line in ax.lines] == [0.2, 0.4]
+    rest, own, *thresholds = ax.lines
+    assert [line.get_xdata()[0] for line in thresholds] == [0.2, 0.4]
     assert [text.get_text() for text in ax.texts] == ["90 % specificity", "95 % specificity"]
-    rest, own = (sum(bar.get_height() for bar in bars) for bars in ax.containers)
-    assert rest == pytest.approx(1) and own == pytest.approx(1)
+    at = rest.get_xdata()[300]
+    called = calibrate.called(table, "melanoma", at)
+    assert own.get_ydata()[300] == called["sensitivity"]["value"]
+    assert rest.get_ydata()[300] == pytest.approx(1 - called["specificity"]["value"])
     n = (table["label"] == "melanoma").sum()
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == [f"all others (n = {300 - n})", f"melanoma (n = {n})"]
-    of_class = table.loc[table["label"] == "melanoma", "p_melanoma"]
-    assert ax.containers[1][0].get_height() == pytest.approx((of_class < 0.05).mean())
 
 
 def test_subgroups_show_intervals_and_mark_the_small():
