@@ -73,7 +73,7 @@ def cost(folder: str | None, rounds: int) -> None:
 
 
 def mixed(base: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
-    """`n` small pictures, each a blend of about equal parts of three turned ones of `base`: (n, S, S) uint8."""
+    """`n` small pictures (n, S, S) uint8, each a blend of three turned ones of `base`."""
     from skincnn import duplicates
 
     rng = np.random.default_rng(seed)
