@@ -31,8 +31,8 @@ Data = Annotated[
     ),
 ]
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
-Protocol = StrEnum("Protocol", {n: n for n in ("published", "split_first", "clean")})
-Precision = StrEnum("Precision", {n: n for n in ("auto", "float32", "mixed_bfloat16")})
+Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
+Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
 Experiment = StrEnum("Experiment", {"leakage": "leakage"})
 Epochs = Annotated[int | None, typer.Option(min=1)]
 ImageSize = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]

@@ -7,6 +7,8 @@ import dataclasses
 import os
 from pathlib import Path
 
+PROTOCOLS = ("published", "split_first", "clean")  # see splits and README
+PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 DATA_VARIABLE = "SKINCNN_DATA"  # one set's folder, or a folder that holds several sets
 
 
@@ -63,8 +65,8 @@ class RunConfig:
 
     def __post_init__(self):
         choices = {
-            "protocol": ("published", "split_first", "clean"),
-            "precision": ("auto", "float32", "mixed_bfloat16"),
+            "protocol": PROTOCOLS,
+            "precision": PRECISIONS,
         }
         for name, allowed in choices.items():
             value = getattr(self, name)

@@ -7,8 +7,6 @@ import pandas as pd
 
 from skincnn import config, data, evaluate, parts, plots_compare, predictions, runs, train
 
-PROTOCOLS = ("published", "split_first", "clean")
-
 
 def leakage(
     index: pd.DataFrame,
@@ -52,7 +50,7 @@ def leakage(
         photographs, dealt = data.usable(index), None
         rows = []
         for turn in range(seeds):  # seed by seed: interrupted, what is there can be compared
-            for protocol in PROTOCOLS:
+            for protocol in config.PROTOCOLS:
                 fold = turn if protocol == "clean" else 0
                 wanted = settings.replace(protocol=protocol, seed=settings.seed + turn, fold=fold)
                 if protocol == "clean" and dealt is None:
@@ -60,9 +58,9 @@ def leakage(
                 given = dealt if protocol == "clean" else photographs
                 rows.append(_one(wanted, given, folder, verbose))
                 if progress:
-                    print(_line(rows[-1], len(rows), len(PROTOCOLS) * seeds), flush=True)
+                    print(_line(rows[-1], len(rows), len(config.PROTOCOLS) * seeds), flush=True)
         table = pd.DataFrame(rows)
-        order = {protocol: place for place, protocol in enumerate(PROTOCOLS)}
+        order = {protocol: place for place, protocol in enumerate(config.PROTOCOLS)}
         table = table.sort_values("protocol", key=lambda p: p.map(order), kind="stable")
         table = table.reset_index(drop=True)
         write = {"index": False, "float_format": "%.6f"}

@@ -35,7 +35,7 @@ def home(tmp_path, monkeypatch):
 @pytest.fixture
 def plain_audit(monkeypatch):
     """An audit that finds nothing: drawn photographs resemble each other more than real ones."""
-    stand_ins.audit(monkeypatch)
+    stand_ins.plain_audit(monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -101,3 +101,20 @@ def tiny(tmp_path_factory):
     """Three classes anyone can tell apart: 24 photographs in Train, 6 in Test, 32 × 32."""
     counts = {f"Train/{c}": 8 for c in COLOURS} | {f"Test/{c}": 2 for c in COLOURS}
     return _draw(tmp_path_factory.mktemp("tiny") / "tiny", counts)
+
+
+# --- experiments without their training -----------------------------------------------------
+
+
+@pytest.fixture
+def index(tiny, home, plain_audit):
+    """Of `tiny`, in which no photograph resembles another."""
+    from skincnn import data
+
+    return data.load(tiny, progress=False)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The settings that were trained, in order; without training."""
+    return stand_ins.fit(monkeypatch)

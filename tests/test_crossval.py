@@ -4,24 +4,12 @@ import json
 
 import pandas as pd
 import pytest
-import stand_ins
 
-from skincnn import checkpoints, config, crossval, data, evaluate, predictions, runs, splits, train
+from skincnn import checkpoints, config, crossval, evaluate, predictions, runs, splits, train
 
 SMALL = config.RunConfig(
     model="two_conv", image_size=32, batch_size=8, epochs=1, precision="float32", folds=2
 )
-
-
-@pytest.fixture
-def index(tiny, home, plain_audit):
-    return data.load(tiny, progress=False)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """The settings that were trained, in order; without training."""
-    return stand_ins.fit(monkeypatch)
 
 
 def test_every_photograph_is_held_out_once_a_seed(index, home, tmp_path, asked, capsys):

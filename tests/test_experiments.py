@@ -2,9 +2,8 @@
 
 import pandas as pd
 import pytest
-import stand_ins
 
-from skincnn import config, data, evaluate, experiments, predictions, runs, train
+from skincnn import config, evaluate, experiments, predictions, runs, train
 
 SMALL = config.RunConfig(
     model="two_conv",
@@ -15,17 +14,6 @@ SMALL = config.RunConfig(
     copies_per_class=8,
     folds=2,
 )
-
-
-@pytest.fixture
-def index(tiny, home, plain_audit):
-    return data.load(tiny, progress=False)
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """The settings that were trained, in order; without training."""
-    return stand_ins.fit(monkeypatch)
 
 
 def test_leakage_compares_three_protocols_and_goes_on_where_it_stopped(
@@ -52,7 +40,7 @@ def test_leakage_compares_three_protocols_and_goes_on_where_it_stopped(
         ("clean", 124, 1),
     ]
     assert "published, seed 123: accuracy" in capsys.readouterr().out
-    assert list(table["protocol"]) == [p for p in experiments.PROTOCOLS for _ in range(2)]
+    assert list(table["protocol"]) == [p for p in config.PROTOCOLS for _ in range(2)]
     assert list(table["seed"]) == [123, 124] * 3
     by_protocol = table.groupby("protocol")["siblings"].mean()
     assert by_protocol["published"] > 0 and by_protocol[["split_first", "clean"]].sum() == 0
@@ -63,7 +51,7 @@ def test_leakage_compares_three_protocols_and_goes_on_where_it_stopped(
     last = predictions.read(tmp_path / "leakage/clean_seed124.csv")
     assert evaluate.metrics(last)["accuracy"]["value"] == table["accuracy"].iloc[-1]
     summary = pd.read_csv(tmp_path / "leakage/summary.csv")
-    assert list(summary["protocol"]) == list(experiments.PROTOCOLS)
+    assert list(summary["protocol"]) == list(config.PROTOCOLS)
     assert (tmp_path / "leakage/leakage.png").stat().st_size > 5000
     assert not list(home.rglob("model.keras"))
 
@@ -78,11 +66,10 @@ def test_the_summary_is_mean_and_spread():
     assert row["balanced_accuracy_std"] == pytest.approx(0)
 
 
-def test_another_experiments_folder_is_refused(index, tmp_path, asked, monkeypatch):
+def test_another_experiments_folder_is_refused(index, tmp_path, asked):
     settings = SMALL.replace(copies_per_class=0)
-    monkeypatch.setattr(experiments, "PROTOCOLS", ("split_first",))
     experiments.leakage(index, settings, tmp_path / "leakage", 1, progress=False)
-    with pytest.raises(runs.RunError, match=r"split_first_seed123.csv is of another run: epochs"):
+    with pytest.raises(runs.RunError, match=r"published_seed123.csv is of another run: epochs"):
         experiments.leakage(index, settings.replace(epochs=2), tmp_path / "leakage", 1)
 
 

@@ -13,7 +13,7 @@ NAMES = ["nevus", "melanoma", "wart"]
 
 @pytest.fixture(autouse=True)
 def referee(monkeypatch):
-    stand_ins.official(monkeypatch)
+    stand_ins.referee(monkeypatch)
 
 
 @pytest.fixture

@@ -324,7 +324,7 @@ def test_clean_copies_what_trains_and_neither_the_inner_part_nor_the_held_out_fo
 def clean(tiny, tmp_path_factory):
     """A small run of fold 1 of protocol clean."""
     with pytest.MonkeyPatch.context() as patch:
-        stand_ins.audit(patch)
+        stand_ins.plain_audit(patch)
         settings = SMALL.replace(protocol="clean", fold=1)
         return _made(settings, tiny, tmp_path_factory.mktemp("clean"))
 
