@@ -16,7 +16,7 @@ name travel in `index.attrs` (`root`, `name`), as do files that were passed over
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -214,7 +214,19 @@ def groups(index: pd.DataFrame, columns: Sequence[str] = GROUPING) -> list[str]:
     Returns:
         (N) names: the `file` of the piece's first row.
     """
-    parent = list(range(len(index)))
+    edges = []
+    for column in columns:
+        first = {}
+        for i, value in enumerate(index.get(column, [])):
+            if not pd.isna(value) and value != "":
+                edges.append((first.setdefault(value, i), i))
+    files = list(index["file"])
+    return [files[i] for i in connected(len(index), edges)]
+
+
+def connected(n: int, edges: Iterable[tuple[int, int]]) -> list[int]:
+    """For each of `n` things the first of those that edges connect it with, over others or not."""
+    parent = list(range(n))
 
     def find_root(i: int) -> int:
         while parent[i] != i:
@@ -222,14 +234,10 @@ def groups(index: pd.DataFrame, columns: Sequence[str] = GROUPING) -> list[str]:
             i = parent[i]
         return i
 
-    for column in columns:
-        first = {}
-        for i, value in enumerate(index.get(column, [])):
-            if not pd.isna(value) and value != "":
-                a, b = find_root(first.setdefault(value, i)), find_root(i)
-                parent[max(a, b)] = min(a, b)
-    files = list(index["file"])
-    return [files[find_root(i)] for i in range(len(index))]
+    for a, b in edges:
+        a, b = find_root(a), find_root(b)
+        parent[max(a, b)] = min(a, b)
+    return [find_root(i) for i in range(n)]
 
 
 # --- what is in the files -------------------------------------------------------------------

@@ -17,10 +17,10 @@ import pandas as pd
 
 from skincnn import data
 
-# What two photographs can share, most telling first, and the column that says so. `source` is
+# What two photographs can share, most telling first, and the column that says so. `origin` is
 # worked out here: an added copy's is its `augmented_from`, a photograph's its own `file`.
 SHARED = {
-    "copy": "source",
+    "copy": "origin",
     "bytes": "sha256",
     "image": "image_id",
     "cluster": "cluster",
@@ -238,7 +238,7 @@ def assert_no_leakage(index: pd.DataFrame, fold: int = 0, shared: Sequence[str] 
     _check_fold(index, fold)
     if unknown := [name for name in shared if name not in SHARED]:
         raise ValueError(f"shared={unknown[0]!r}: choose of {', '.join(SHARED)}")
-    rows = _with_source(index)
+    rows = _with_origin(index)
     trained, outer = trains(rows, fold), (rows["fold"] == fold).fillna(False).astype(bool)
     chooses = rows["inner"].astype(bool) if "inner" in rows else outer & False
     pairs = pd.concat(
@@ -269,12 +269,12 @@ def fingerprint(index: pd.DataFrame) -> str:
 # --- underneath ----------------------------------------------------------------------------------
 
 
-def _with_source(index: pd.DataFrame) -> pd.DataFrame:
-    """The index with the column `source` of `SHARED`."""
-    source = index["file"]
+def _with_origin(index: pd.DataFrame) -> pd.DataFrame:
+    """The index with the column `origin` of `SHARED`."""
+    origin = index["file"]
     if "augmented_from" in index:
-        source = index["augmented_from"].where(index["augmented_from"] != "", source)
-    return index.assign(source=source)
+        origin = index["augmented_from"].where(index["augmented_from"] != "", origin)
+    return index.assign(origin=origin)
 
 
 def _pieces(rows: pd.DataFrame) -> pd.DataFrame:
@@ -282,7 +282,7 @@ def _pieces(rows: pd.DataFrame) -> pd.DataFrame:
 
     A piece is named after its first file in order, so the order of the rows does not matter.
     """
-    ordered = _with_source(rows).sort_values("file")
+    ordered = _with_origin(rows).sort_values("file")
     rows["piece"] = pd.Series(data.groups(ordered, (*SHARED.values(),)), ordered.index)
     return pd.crosstab(rows["piece"], rows["label"]).sort_index()
 

@@ -263,6 +263,12 @@ def test_groups_connect_by_image_lesion_and_patient(put):
     }
 
 
+def test_what_is_connected_bears_the_first_ones_number():
+    assert data.connected(7, [(5, 4), (1, 2), (6, 2)]) == [0, 1, 1, 3, 4, 4, 1]
+    assert data.connected(6, [(4, 5), (2, 3), (3, 5), (0, 1)]) == [0, 0, 2, 2, 2, 2]
+    assert data.connected(2, []) == [0, 1]
+
+
 # --- what is remembered ---------------------------------------------------------------------
 
 
