@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from skincnn import audit, data, images, labels, official, sketches
+from skincnn import audit, data, duplicates, findings, images, labels, sketches
 
 THUMB = 112  # pixels a side
 SHOWN = 120  # of a kind; the tables beside the page hold all
@@ -51,7 +51,7 @@ def write(found: audit.Audit, folder: str | Path) -> Path:
     folder = Path(folder)
     found.save(folder)
     counts = found.counts()
-    lines = audit.headlines(counts)
+    lines = findings.headlines(counts)
     pictures = _Pictures(found.index)
     sections = [
         _section("classes", "Photographs by class", _classes(counts), CLASSES_NOTE),
@@ -90,7 +90,7 @@ SAME_NOTE = (
 )
 NEAR_NOTE = (
     "After undoing flips, quarter turns, size, brightness and a little cropping, the two pictures "
-    f"agree (correlation above {0.985})."
+    f"agree (correlation of their slopes at least {duplicates.SAME})."
 )
 OFFICIAL_NOTE = "The folder says one diagnosis, the referee another."
 LESION_NOTE = (
@@ -166,21 +166,19 @@ def _pairs(pairs: pd.DataFrame, kind: str, pictures: _Pictures) -> str:
 
 
 def _misnamed(index: pd.DataFrame, pictures: _Pictures) -> str:
-    wrong = [r for r in index.itertuples() if official.contradicts(r.label, r.official_label)]
+    wrong = findings.misnamed(index)
     cards = [
         f'<div class="card">{pictures.figure(r.file, f"officially {r.official_label}")}</div>'
-        for r in wrong[:SHOWN]
+        for r in wrong.head(SHOWN).itertuples()
     ]
     return _cards(cards, len(wrong))
 
 
 def _lesions(index: pd.DataFrame, pictures: _Pictures) -> str:
-    known = index[index["lesion_id"] != ""]
-    splits = known.groupby("lesion_id")["split"].nunique()
-    across = list(splits[splits > 1].index)
+    across = findings.across(index, "lesion_id")
     cards = []
     for lesion in across[:SHOWN]:
-        files = known.loc[known["lesion_id"] == lesion, "file"]
+        files = index.loc[index["lesion_id"] == lesion, "file"]
         shown = "".join(pictures.figure(file) for file in files)
         cards.append(
             f'<div class="card"><div class="two">{shown}</div>'

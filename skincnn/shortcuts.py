@@ -8,6 +8,8 @@ having learnt any dermatology (shortcut learning: Geirhos et al. 2020).
 import numpy as np
 import pandas as pd
 
+from skincnn import evaluate, predictions
+
 FAMILIES = {  # what a student may be told -> columns of the sketch
     "file size": ["bytes", "bytes_per_pixel"],
     "compression": ["table_luma", "table_chroma", "progressive", "subsampled", "metadata"],
@@ -26,11 +28,11 @@ def table(
     """Balanced accuracy of a classifier that sees one family of facts, and of one that sees all.
 
     Extremely randomised trees (Geurts, Ernst & Wehenkel 2006) under grouped cross-validation: no
-    group is in training and held out at once. The interval is a percentile bootstrap over groups.
+    group is in training and held out at once. Scored as any run is (`evaluate.metrics`).
     Of more than `ENOUGH` photographs as many are drawn.
 
     Args:
-        index: usable rows with `label`, `group`, `image_id`, `width`, `height`.
+        index: usable rows with `file`, `label`, `group`, `image_id`, `width`, `height`.
         sketches: of the same rows.
         replicates: bootstrap samples.
         seed: of trees, folds and draws.
@@ -45,7 +47,6 @@ def table(
         some = np.sort(np.random.default_rng(seed).permutation(len(index))[:ENOUGH])
         index, sketches = index.iloc[some], sketches.iloc[some]
     label, classes = pd.factorize(index["label"], sort=True)
-    groups, _ = pd.factorize(index["group"])
     per_class = index.groupby("label")["group"].nunique()
     if len(classes) < 2 or per_class.min() < FOLDS:
         return pd.DataFrame(columns=columns)
@@ -58,12 +59,13 @@ def table(
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    folds = list(folds.split(label, label, groups))
+    folds = list(folds.split(label, label, index["group"]))
     rows = []
     for name, some in families.items():
-        hits = _right(facts[some].to_numpy(np.float32), label, folds, seed)
-        value, low, high = _balanced(hits, label, groups, replicates, seed)
-        rows.append((name, value, low, high, 1 / len(classes)))
+        answers = _answers(facts[some].to_numpy(np.float32), label, folds, seed)
+        answers = predictions.frame(index, answers, classes, seed)
+        figure = evaluate.metrics(answers, replicates, seed)["balanced_accuracy"]
+        rows.append((name, figure["value"], figure["low"], figure["high"], 1 / len(classes)))
     result = pd.DataFrame(rows, columns=columns)
     return result.sort_values("balanced_accuracy", ascending=False, ignore_index=True)
 
@@ -84,32 +86,15 @@ def one_collection(index: pd.DataFrame) -> pd.DataFrame:
     return rows.rename(columns=names)[["label", "source", "photographs"]]
 
 
-def _right(facts: np.ndarray, label: np.ndarray, folds: list, seed: int) -> np.ndarray:
-    """Whether each row is told right by trees grown on the other folds."""
+def _answers(facts: np.ndarray, label: np.ndarray, folds: list, seed: int) -> np.ndarray:
+    """Probabilities (N, C) of each row's classes by trees grown on the other folds."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    right = np.zeros(len(label), bool)
+    answers = np.zeros((len(label), label.max() + 1))
     for train, held_out in folds:
         trees = ExtraTreesClassifier(
             TREES, min_samples_leaf=3, class_weight="balanced", random_state=seed
         )
         trees.fit(facts[train], label[train])
-        right[held_out] = trees.predict(facts[held_out]) == label[held_out]
-    return right
-
-
-def _balanced(right, label, groups, replicates: int, seed: int) -> tuple[float, float, float]:
-    """Balanced accuracy with its 95 % interval by bootstrap over groups."""
-    n_groups, n_classes = groups.max() + 1, label.max() + 1
-    hits, support = np.zeros((2, n_groups, n_classes))
-    np.add.at(hits, (groups, label), right)
-    np.add.at(support, (groups, label), 1)
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(replicates):
-        times = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
-        n = times @ support
-        draws.append(np.nanmean(np.where(n > 0, times @ hits / np.maximum(n, 1), np.nan)))
-    value = float((hits.sum(axis=0) / support.sum(axis=0)).mean())
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return value, float(low), float(high)
+        answers[held_out] = trees.predict_proba(facts[held_out])
+    return answers

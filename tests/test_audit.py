@@ -115,6 +115,39 @@ def test_pixels_count_not_files(tmp_path, home, draw):
     assert found.counts()["identical"]["conflicting"] == 1
 
 
+def test_byte_for_byte_means_the_bytes_and_not_their_number(tmp_path, home, draw):
+    root = draw(tmp_path / "set", {"red": 2, "blue": 2})
+    first = (root / "red/ISIC_0000001.jpg").read_bytes()
+    mark = b"\xff\xfe\x00\x04"  # a comment of two letters: metadata, no pixel
+    for name, content in {
+        "red/1.jpg": first[:2] + mark + b"ab" + first[2:],
+        "red/2.jpg": first[:2] + mark + b"ab" + first[2:],
+        "red/3.jpg": first[:2] + mark + b"cd" + first[2:],
+    }.items():
+        (root / name).write_bytes(content)
+    pairs = audit.run(data.load(root, progress=False), progress=False).pairs
+    how = {(p.file_a[4:5], p.file_b[4:5]): p.how for p in pairs.itertuples()}
+    assert how["1", "2"] == "byte for byte"
+    assert how["1", "3"] == "same pixels, written differently"
+
+
+def test_cluster_numbers_count_up_and_the_lone_have_none():
+    index = pd.DataFrame({"file": list("abcdefg")}, index=range(10, 17))
+    pairs = pd.DataFrame({"file_a": ["e", "b", "c"], "file_b": ["f", "c", "g"]})
+    numbers = audit.clusters(index, pairs)
+    assert list(numbers.fillna(-1)) == [-1, 0, 0, -1, 1, 1, 0]
+    assert list(numbers.index) == list(index.index)
+    assert audit.clusters(index, pairs.iloc[:0]).isna().all()
+
+
+def test_clean_lists_the_unusable_of_a_loaded_set(tmp_path, home, draw):
+    root = draw(tmp_path / "set", {"red": 3, "blue": 3})
+    (root / "red" / "torn.jpg").write_bytes(b"not a photograph")
+    _, changes = audit.clean(data.load(root, progress=False))
+    [row] = changes[changes["file"] == "red/torn.jpg"].itertuples()
+    assert row.action == "dropped" and row.reason.startswith("unusable: ")
+
+
 def test_clean_does_what_it_says_and_lists_all_of_it(found):
     clean, changes = audit.clean(found.index)
     assert set(changes["file"]).isdisjoint(

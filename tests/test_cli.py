@@ -7,9 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import stand_ins
+from PIL import Image
 from tables import make
 
 from skincnn import cli, config, predictions, sample
@@ -228,6 +230,39 @@ def test_train_where_nothing_can_be_written(refused, tiny, tmp_path):
 
 def test_train_refuses_a_fold_the_protocol_does_not_have(refused, tiny):
     assert "fold=1: protocol published" in refused("train", "--fold", "1", "--data", tiny)
+
+
+# --- audit ----------------------------------------------------------------------------------
+
+
+def test_audit_of_a_set_with_a_copy_says_so(skincnn, draw, tmp_path):
+    root = draw(tmp_path / "set", {"red": 3, "blue": 3}, size=64)
+    shutil.copy(root / "red/ISIC_0000001.jpg", root / "blue/other.jpg")
+    code, out, err = skincnn("audit", root, "--report", tmp_path / "report")
+    assert code == PROBLEMS
+    assert out.splitlines()[0] == "7 photographs of 2 classes:"
+    assert "1 under two class names" in out.splitlines()[1]
+    assert "open it in a browser" in err
+    wanted = {"report.html", "audit.json", "findings.csv", "pairs.csv"}
+    assert wanted <= {path.name for path in (tmp_path / "report").iterdir()}
+    code, out, _ = skincnn("audit", root, "--json")
+    assert code == PROBLEMS
+    assert json.loads(out) == json.loads((tmp_path / "report/audit.json").read_text())
+
+
+def test_audit_of_a_set_without_findings_is_good(skincnn, tmp_path):
+    for number, name in enumerate(("a/1.png", "b/2.png")):
+        (tmp_path / "set" / name).parent.mkdir(parents=True)
+        pixels = np.random.default_rng(number).integers(0, 256, (64, 64, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "set" / name)
+    code, out, _ = skincnn("audit", tmp_path / "set")
+    assert (code, out) == (GOOD, "2 photographs of 2 classes: nothing found\n")
+
+
+def test_audit_of_nothing_is_refused(refused, tmp_path):
+    assert "missing" in refused("audit", tmp_path / "missing")
+    (tmp_path / "empty").mkdir()
+    assert "empty" in refused("audit", tmp_path / "empty", "--json")
 
 
 # --- cv and experiment ----------------------------------------------------------------------

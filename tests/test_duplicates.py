@@ -90,12 +90,6 @@ def test_pictures_of_one_colour_and_equal_pictures_are_no_trouble():
     assert len(pairs) < 300, "one stands for all: no pair of each with each"
 
 
-def test_clusters_are_connected_pieces_numbered_by_first_member():
-    edges = np.array([[4, 5], [1, 2], [2, 6]])
-    assert list(duplicates.clusters(7, edges)) == [-1, 0, 0, -1, 1, 1, 0]
-    assert list(duplicates.clusters(2, np.empty((0, 2), int))) == [-1, -1]
-
-
 def test_ten_transformed_copies_of_real_photographs_are_found(ham):
     files = sorted(ham.glob("images/*.jpg"))[:: 10015 // 120]
     pictures = [Image.fromarray(images.decode(f)) for f in files]

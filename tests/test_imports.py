@@ -26,10 +26,9 @@ LAYERS = (
         "official",
         "data",
         "download",
+        "alignment",
         "duplicates",
         "sketches",
-        "shortcuts",
-        "audit",
         "splits",
         "balance",
         "skintone",
@@ -44,13 +43,12 @@ LAYERS = (
         "plots",
         "plots_trust",
         "plots_audit",
-        "report",
         "runs",
         "plots_compare",
         "parts",
-        "scoreboards",
         "predict",
     },  # results, no TensorFlow
+    {"shortcuts", "findings", "audit", "scoreboards", "report"},  # what a set's figures are worth
     {"augment", "models", "checkpoints"},  # plain Keras
     {"pipeline", "tfrecords"},  # TensorFlow
     {"train", "explain", "export"},
@@ -72,12 +70,13 @@ WITHIN = {
     ("official", "data"),  # only where it is run as a program
     ("sketches", "images"),
     ("sketches", "data"),
+    ("duplicates", "alignment"),
     ("sketches", "duplicates"),
-    ("audit", "data"),
-    ("audit", "duplicates"),
-    ("audit", "official"),
+    ("audit", "findings"),
     ("audit", "shortcuts"),
-    ("audit", "sketches"),
+    ("report", "audit"),
+    ("report", "findings"),
+    ("scoreboards", "audit"),
     ("splits", "data"),
     ("balance", "images"),
     ("balance", "data"),
@@ -101,8 +100,6 @@ WITHIN = {
     ("plots_compare", "plots"),
     ("runs", "predictions"),
     ("parts", "runs"),
-    ("scoreboards", "predictions"),
-    ("scoreboards", "evaluate"),
     ("models", "augment"),
 }
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}

@@ -16,6 +16,7 @@ def photographs(n=240, seed=0, telling=()):
         facts[name] += 3.0 * (np.arange(n) % 3)
     index = pd.DataFrame(
         {
+            "file": [f"{i}.jpg" for i in range(n)],
             "label": label,
             "group": [f"g{i}" for i in range(n)],
             "image_id": [f"ISIC_{rng.integers(10**6):07d}" for _ in range(n)],
@@ -38,7 +39,7 @@ def test_noise_scores_chance_and_a_telling_border_is_named_first():
 
 def test_a_photograph_in_two_files_does_not_tell_on_itself():
     index, facts = photographs(n=120)
-    twice = pd.concat([index, index], ignore_index=True)
+    twice = pd.concat([index, index.assign(file="again " + index["file"])], ignore_index=True)
     table = shortcuts.table(twice, pd.concat([facts, facts], ignore_index=True), replicates=100)
     assert (table["balanced_accuracy"] < 0.55).all(), "a twin in training is no knowledge"
 
