@@ -33,7 +33,6 @@ Data = Annotated[
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
 Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
 Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
-Experiment = StrEnum("Experiment", {"leakage": "leakage"})
 Epochs = Annotated[int | None, typer.Option(min=1)]
 ImageSize = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
 BatchSize = Annotated[int | None, typer.Option(min=1)]
@@ -245,9 +244,16 @@ def cross_validate(
         print(evaluate.summary(run.metrics))
 
 
-@app.command("experiment")
-def experiment(
-    name: Annotated[Experiment, typer.Argument(help="Which one.")],
+experiment = typer.Typer(
+    help="Experiments that a figure stands on; each goes on where it stopped.\n\n"
+    "Example: skincnn experiment leakage",
+    no_args_is_help=True,
+)
+app.add_typer(experiment, name="experiment")
+
+
+@experiment.command("leakage")
+def leak_on_leak_off(
     source: Data = None,
     out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings a protocol.")] = 3,
@@ -257,7 +263,7 @@ def experiment(
     precision: HowPrecise = None,
     as_json: AsJson = False,
 ) -> None:
-    """Leak on, leak off: one network under three ways to split; the same command goes on.
+    """Leak on, leak off: one network under three ways to split.
 
     Example: skincnn experiment leakage --seeds 3 --out outputs/runs/leakage
     """
@@ -270,16 +276,52 @@ def experiment(
     )
     from skincnn import experiments
 
-    run = {"leakage": experiments.leakage}[name.value]
     index = _load(source, quiet=as_json)
     folder = out or experiments.default_folder(index)
     with _told_when_stopped():
-        table = run(index, settings, folder, seeds, progress=not as_json)
-    if as_json:
-        rows = json.loads(table.to_json(orient="records"))
-        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
-    else:
-        print(f"\n{folder}:\n{experiments.summary(table).round(3).T.to_string(header=False)}")
+        table = experiments.leakage(index, settings, folder, seeds, progress=not as_json)
+    shown = experiments.summary(table).round(3).T.to_string(header=False)
+    _tell(table, folder, shown, as_json)
+
+
+@experiment.command("scoreboards")
+def three_scoreboards(
+    preset: Annotated[
+        list[Preset] | None, typer.Option(help="May stand there several times.")
+    ] = None,
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    batch_size: BatchSize = None,
+    precision: HowPrecise = None,
+    as_json: AsJson = False,
+) -> None:
+    """Networks on three scoreboards: the Test folder, its fair part, grouped folds.
+
+    Default: --preset baseline --preset regularised --preset final.
+
+    Example: skincnn experiment scoreboards --image-size 64 --out outputs/runs/isic9_64px
+    """
+    names = [p.value for p in preset or ()] or ["baseline", "regularised", "final"]
+    networks = [
+        _settings(
+            name,
+            epochs=epochs,
+            image_size=image_size,
+            batch_size=batch_size,
+            precision=precision,
+        )
+        for name in names
+    ]
+    from skincnn import experiments
+
+    index = _load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "scoreboards")
+    with _told_when_stopped():
+        table = experiments.scoreboards(index, networks, folder, progress=not as_json)
+    shown = table.drop(columns="missing").round(3).to_string(index=False)
+    _tell(table, folder, shown, as_json)
 
 
 @app.command("evaluate")
@@ -362,6 +404,15 @@ def _settings(preset: str, **changes) -> config.RunConfig:
         name: getattr(value, "value", value) for name, value in changes.items() if value is not None
     }
     return config.preset(preset, **typed)
+
+
+def _tell(table, folder: Path, shown: str, as_json: bool) -> None:
+    """An experiment's table: all of it for a program, in short for a reader."""
+    if as_json:
+        rows = json.loads(table.to_json(orient="records"))
+        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
+    else:
+        print(f"\n{folder}:\n{shown}")
 
 
 @contextlib.contextmanager

@@ -1,11 +1,25 @@
 """Experiments that a figure of the README stands on: one call, resumable, a table at the end."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from skincnn import config, data, evaluate, parts, plots_compare, predictions, runs, train
+from skincnn import (
+    audit,
+    config,
+    crossval,
+    data,
+    evaluate,
+    parts,
+    plots_compare,
+    predictions,
+    runs,
+    splits,
+    train,
+)
+from skincnn import scoreboards as boards_of
 
 
 def leakage(
@@ -72,9 +86,68 @@ def leakage(
     return table
 
 
-def default_folder(index: pd.DataFrame) -> Path:
-    """`outputs/local/<set>_leakage`."""
-    return config.local_dir() / f"{index.attrs.get('name', 'data')}_leakage"
+def scoreboards(
+    index: pd.DataFrame,
+    networks: Sequence[config.RunConfig],
+    folder: str | Path | None = None,
+    verbose: int | str = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Several networks on the three scoreboards (see the module `scoreboards`).
+
+    Each network is trained twice over: on Train alone, by its own protocol, for the two boards of
+    the Test folder; and in grouped folds of the clean index for the third. An interrupted
+    experiment goes on where it stopped.
+
+    Args:
+        index: from `data.load`, with a Test folder.
+        networks: their settings, one a preset.
+        folder: what is kept: a run `<preset>/`, a cross-validation `<preset>_cv/`,
+            `scoreboards.csv` and `scoreboards.png`; None makes `outputs/local/<set>_scoreboards`.
+        verbose: Keras's, for each training.
+        progress: print one line a network and a fold.
+
+    Returns:
+        `scoreboards.boards` of each network, one below the other, with `preset` and `board` as its
+        first columns.
+
+    Raises:
+        runs.RunError: the folder holds runs of other settings or data.
+        ValueError: a preset stands there twice, trains by protocol `clean`, which has no Test
+            folder, or the set has none.
+    """
+    names = [settings.preset for settings in networks]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"preset {min(twice)!r} stands there twice")
+    if wrong := [s.preset for s in networks if s.protocol == "clean"]:
+        raise ValueError(f"{wrong[0]}: protocol clean keeps no Test folder")
+    if not (data.usable(index)["split"] == "test").any():
+        raise ValueError("the set has no Test folder: two of the three boards need one")
+    folder = Path(folder or default_folder(index, "scoreboards"))
+    found = audit.run(index, with_shortcuts=False, progress=progress)
+    clean = audit.clean(found.index)[0]
+    with train.alone_in(folder):
+        several = {}
+        for settings in networks:
+            name = settings.preset
+            train.fit(settings, index, folder / name, verbose)
+            dealt = splits.grouped(clean, settings.folds)
+            cv = crossval.run(settings, dealt, folder / f"{name}_cv", (), False, verbose, progress)
+            test = predictions.read(folder / name / "predictions_test.csv")
+            several[name] = boards_of.boards(test, found.index, cv.predictions)
+            if progress:
+                print(f"{name}:\n{_shares(several[name])}", flush=True)
+        table = pd.concat(several, names=["preset", "board"]).reset_index()
+        runs.write_text(folder / "scoreboards.csv", table.to_csv(index=False, float_format="%.6f"))
+        figure = plots_compare.networks(table)[0].figure
+        figure.savefig(folder / "scoreboards.png", dpi=110, bbox_inches="tight")
+        plt.close(figure)
+    return table
+
+
+def default_folder(index: pd.DataFrame, name: str = "leakage") -> Path:
+    """`outputs/local/<set>_<name>`."""
+    return config.local_dir() / f"{index.attrs.get('name', 'data')}_{name}"
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
@@ -112,6 +185,10 @@ def _one(settings: config.RunConfig, index: pd.DataFrame, folder: Path, verbose)
         "balanced_accuracy": metrics["balanced_accuracy"]["value"],
         "siblings": facts["held_out_with_sibling_in_training"] / facts["held_out"],
     }
+
+
+def _shares(boards: pd.DataFrame) -> str:
+    return (100 * boards[["accuracy", "balanced_accuracy"]]).round(1).to_string()
 
 
 def _line(row: dict, number: int, total: int) -> str:

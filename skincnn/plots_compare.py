@@ -106,6 +106,42 @@ def scoreboards(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def networks(table: pd.DataFrame) -> np.ndarray:
+    """Several networks on the three boards, accuracy and balanced accuracy side by side.
+
+    Args:
+        table: `experiments.scoreboards`'s.
+
+    Returns:
+        The two `Axes`, with a group of rows a board, the first on top, and a colour a network.
+    """
+    presets = list(dict.fromkeys(table["preset"]))
+    shown = [board for board in BOARDS if board in set(table["board"])]
+    size = (10.5, 1.2 + 0.36 * len(shown) * (len(presets) + 1))
+    axes = plots.plt.subplots(1, 2, figsize=size, sharey=True, layout="constrained")[1]
+    for ax, name in zip(axes, ("accuracy", "balanced_accuracy"), strict=True):
+        for turn, preset in enumerate(presets):
+            rows = table[table["preset"] == preset].set_index("board").loc[shown]
+            places = np.arange(len(shown)) + 0.24 * (turn - (len(presets) - 1) / 2)
+            value, low, high = (
+                rows[column].to_numpy(float) for column in (name, f"{name}_low", f"{name}_high")
+            )
+            colour = plots.COLOURS[turn % len(plots.COLOURS)]
+            ax.hlines(places, low, high, color=colour, linewidth=2)
+            ax.plot(value, places, "o", color=colour, markersize=7, label=preset)
+            for at, x, right in zip(places, value, np.fmax(value, high), strict=True):
+                ax.text(right + 0.015, at, _share(x), va="center", color=colour, size=10)
+        ax.set(xlim=(0, 1), title=_words(name))
+        _percent(ax)
+    first = table.drop_duplicates("board").set_index("board").loc[shown]
+    names = [f"{BOARDS[board]}\n(n = {n:,})" for board, n in first["n"].items()]
+    axes[0].set_yticks(range(len(shown)), names)
+    axes[0].set_ylim(len(shown) - 0.45, -0.55)
+    handles = axes[0].get_legend_handles_labels()
+    axes[0].figure.legend(*handles, loc="outside upper center", ncols=len(presets))
+    return axes
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 

@@ -7,6 +7,7 @@
 """
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,21 +72,23 @@ def fair_test(audit_index: "pd.DataFrame") -> "pd.DataFrame":
     return test[right & ~test["group"].isin(in_train)].reset_index(drop=True)
 
 
-def committed(name: str = "isic9") -> dict[str, "pd.DataFrame"]:
-    """The boards of every preset whose run and cross-validation are published.
+def saved(folder: "str | Path", name: str = "isic9") -> "dict[str, pd.DataFrame]":
+    """The boards of every network that `experiments.scoreboards` left in a folder.
 
     No photograph is needed: who is related to whom stands in the committed audit (`audited`).
 
+    Args:
+        folder: with `<preset>/predictions_test.csv` and `<preset>_cv/predictions.csv`.
+        name: of the set.
+
     Returns:
-        Preset -> `boards`, in order of the presets' names, of those that have
-        `<name>_<preset>/predictions_test.csv` and `<name>_<preset>_cv/predictions.csv`.
+        Preset -> `boards`, in order of the presets' names, of those that have both files.
     """
     found = {}
-    for folder in sorted(config.runs_dir().glob(f"{name}_*_cv")):
-        preset = folder.name.removeprefix(f"{name}_").removesuffix("_cv")
-        test = folder.with_name(f"{name}_{preset}") / "predictions_test.csv"
-        cv = folder / "predictions.csv"
-        if test.is_file() and cv.is_file():
+    for cv in sorted(Path(folder).glob("*_cv/predictions.csv")):
+        preset = cv.parent.name.removesuffix("_cv")
+        test = cv.parent.with_name(preset) / "predictions_test.csv"
+        if test.is_file():
             found[preset] = boards(tables.read(test), audited(name), tables.read(cv))
     return found
 

@@ -118,6 +118,7 @@ def test_help_names_the_commands_and_the_warning(skincnn):
         (("cv", "--folds", "1"), "'--folds'"),
         (("cv", "--seeds", "0"), "'--seeds'"),
         (("experiment", "luck"), "'luck'"),
+        (("experiment", "scoreboards", "--preset", "vgg"), "'vgg'"),
         (("evaluate",), "Missing argument"),
         (("predict", "photo.jpg"), "Missing option '--model'"),
     ],
@@ -305,6 +306,26 @@ def test_the_experiment_is_run_as_it_was_typed(skincnn, tiny, home, monkeypatch)
     assert asked == {"settings": expected, "folder": folder, "seeds": 1}
     code, out, _ = skincnn(*arguments, "--data", tiny, "--json")
     assert json.loads(out)["runs"][0]["accuracy"] == 0.5
+
+
+def test_scoreboards_of_the_networks_that_were_typed(skincnn, tiny, home, monkeypatch):
+    from skincnn import experiments
+
+    asked = []
+
+    def boards(index, networks, folder, progress):
+        asked.append((networks, folder))
+        return pd.DataFrame([{"preset": "final", "board": "fair", "missing": "", "accuracy": 0.5}])
+
+    monkeypatch.setattr(experiments, "scoreboards", boards)
+    arguments = ("experiment", "scoreboards", "--image-size", "32", "--data", tiny)
+    code, out, _ = skincnn(*arguments, "--preset", "final", "--out", home / "boards")
+    assert code == GOOD and "0.5" in out
+    code, out, _ = skincnn(*arguments, "--json")
+    assert code == GOOD and json.loads(out)["runs"][0]["board"] == "fair"
+    three = [config.preset(p, image_size=32) for p in ("baseline", "regularised", "final")]
+    place = home / "outputs/local/tiny_scoreboards"
+    assert asked == [(three[2:], home / "boards"), (three, place)]
 
 
 def test_too_many_seeds_for_the_folds_are_refused(refused, tiny):

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from skincnn import config, evaluate, experiments, predictions, runs, train
+from skincnn import config, evaluate, experiments, predictions, runs, scoreboards, train
 
 SMALL = config.RunConfig(
     model="two_conv",
@@ -77,3 +77,36 @@ def test_another_experiments_folder_is_refused(index, tmp_path, asked):
 def test_each_seed_needs_a_fold_of_its_own(index, tmp_path, seeds):
     with pytest.raises(ValueError, match=rf"seeds={seeds}: choose 1…2"):
         experiments.leakage(index, SMALL, tmp_path / "leakage", seeds)
+
+
+# --- three scoreboards ----------------------------------------------------------------------
+
+
+def test_scoreboards_trains_each_network_on_train_and_in_folds(index, tmp_path, asked, capsys):
+    networks = [SMALL.replace(preset=name, copies_per_class=0) for name in ("one", "two")]
+    table = experiments.scoreboards(index, networks, tmp_path / "boards")
+    assert [(s.preset, s.protocol) for s in asked] == [
+        (name, protocol) for name in ("one", "two") for protocol in ("published", "clean", "clean")
+    ]
+    assert list(table["preset"]) == ["one"] * 3 + ["two"] * 3
+    assert list(table["board"]) == [*scoreboards.BOARDS] * 2
+    assert list(table["n"]) == [6, 6, 30] * 2
+    assert "one:" in capsys.readouterr().out
+    kept = pd.read_csv(tmp_path / "boards/scoreboards.csv", keep_default_na=False)
+    pd.testing.assert_frame_equal(kept, table, rtol=1e-5)
+    assert (tmp_path / "boards/scoreboards.png").stat().st_size > 5000
+    cv = predictions.read(tmp_path / "boards/two_cv/predictions.csv")
+    assert table["accuracy"].iloc[-1] == evaluate.metrics(cv)["accuracy"]["value"]
+    asked.clear()
+    experiments.scoreboards(index, networks, tmp_path / "boards", progress=False)
+    assert not [s for s in asked if s.protocol == "clean"], "finished folds are not trained again"
+
+
+def test_scoreboards_refuses_what_has_no_three_boards(index, tmp_path, asked):
+    with pytest.raises(ValueError, match="preset 'baseline' stands there twice"):
+        experiments.scoreboards(index, [SMALL, SMALL], tmp_path)
+    with pytest.raises(ValueError, match="baseline: protocol clean keeps no Test folder"):
+        experiments.scoreboards(index, [SMALL.replace(protocol="clean")], tmp_path)
+    with pytest.raises(ValueError, match="no Test folder"):
+        experiments.scoreboards(index.assign(split="train"), [SMALL], tmp_path)
+    assert not asked

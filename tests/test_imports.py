@@ -101,6 +101,7 @@ WITHIN = {
     ("runs", "predictions"),
     ("parts", "runs"),
     ("models", "augment"),
+    ("experiments", "crossval"),
 }
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}
 MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")

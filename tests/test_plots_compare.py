@@ -86,3 +86,16 @@ def test_every_figure_draws_where_it_is_told_and_keeps_its_text_apart(draw, tabl
     width, height = figure.canvas.get_width_height()
     assert all(b.x0 >= 0 and b.x1 <= width and b.y0 >= 0 and b.y1 <= height for b in boxes)
     assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
+
+
+def test_networks_stand_beside_each_other_on_each_board():
+    table = pd.concat({name: boards() for name in ("baseline", "final")}, names=["preset"])
+    table = table.rename_axis(["preset", "board"]).reset_index()
+    accuracy, balanced = plots_compare.networks(table)
+    assert words(accuracy) == ["36 %", "40 %", "52 %"] * 2
+    assert words(balanced) == ["30 %", "35 %", "50 %"] * 2
+    assert [t.get_text() for t in accuracy.figure.legends[0].get_texts()] == ["baseline", "final"]
+    figure = accuracy.figure
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for ax in (accuracy, balanced) for text in ax.texts]
+    assert not [1 for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]

@@ -91,7 +91,7 @@ def test_no_fair_photograph_is_an_error(test_table, audited):
         scoreboards.boards(test_table, audited.assign(group="one"), test_table)
 
 
-def test_what_is_committed_needs_no_photograph(test_table, audited, home):
+def test_what_is_saved_needs_no_photograph(test_table, audited, home, tmp_path):
     facts = audited.drop(columns="group").assign(image_id="", lesion_id="")
     # relatives of Train again: one by its lesion, two by pairs that the audit found
     facts.loc[facts["file"].isin(["Train/0.jpg", "Test/0.jpg"]), "lesion_id"] = "L"
@@ -104,15 +104,15 @@ def test_what_is_committed_needs_no_photograph(test_table, audited, home):
 
     cv = tables.make(200, names=["nevus", "melanoma"], split="train")
     for name, table in (("final/predictions_test", test_table), ("final_cv/predictions", cv)):
-        predictions.write(table, config.runs_dir() / f"isic9_{name}.csv")
-    predictions.write(cv, config.runs_dir() / "isic9_alone_cv" / "predictions.csv")
+        predictions.write(table, tmp_path / f"{name}.csv")
+    predictions.write(cv, tmp_path / "alone_cv/predictions.csv")
 
-    found = scoreboards.committed()
+    found = scoreboards.saved(tmp_path)
     assert list(found) == ["final"]
     whole = scoreboards.boards(test_table, audited, cv)
     columns = ["n", "classes", "missing", "accuracy", "accuracy_low", "accuracy_high"]
     pd.testing.assert_frame_equal(found["final"][columns], whole[columns])
 
 
-def test_nothing_committed_is_no_board(home):
-    assert scoreboards.committed() == {}
+def test_nothing_saved_is_no_board(tmp_path):
+    assert scoreboards.saved(tmp_path) == {}
