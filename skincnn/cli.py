@@ -331,10 +331,15 @@ def score(
         Path | None, typer.Option(help="Another of the same photographs: compare the two.")
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="A column of --index: split every figure by it.")
+        str | None,
+        typer.Option(help="A column of --index or --data: split every figure by it."),
     ] = None,
     index: Annotated[
         Path | None, typer.Option(help="Facts about the photographs: a CSV with file or image_id.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--data", help="The set instead: its metadata, and skin_tone measured on it."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -342,8 +347,10 @@ def score(
 
     Example: skincnn evaluate outputs/runs/isic9_baseline/predictions.csv
     """
-    if (by is None) != (index is None):
-        raise ValueError("--by and --index go together: a column, and the table that has it")
+    if (by is not None) != ((index is None) != (source is None)):
+        raise ValueError(
+            "--by goes with --index or --data: a column, and the table or the set that has it"
+        )
     from skincnn import evaluate, predictions, subgroups, summaries
 
     frame = predictions.read(table)
@@ -353,7 +360,8 @@ def score(
         answer["against"] = evaluate.compare(frame, predictions.read(against))
         texts.append(f"\nagainst {against}\n" + summaries.comparison(answer["against"]))
     if by:
-        split = evaluate.by(frame, subgroups.read(index), by)
+        facts = subgroups.read(index) if index else _facts(source, by, quiet=as_json)
+        split = evaluate.by(frame, facts, by)
         answer["by"] = json.loads(
             split.reset_index().to_json(orient="records", double_precision=15)
         )
@@ -404,6 +412,18 @@ def _settings(preset: str, **changes) -> config.RunConfig:
         name: getattr(value, "value", value) for name, value in changes.items() if value is not None
     }
     return config.preset(preset, **typed)
+
+
+def _facts(name: str, column: str, quiet: bool):
+    """What a set's own metadata and photographs say, the skin tone only where it is asked for."""
+    from skincnn import data
+
+    index = data.usable(_load(name, quiet))
+    if column == "skin_tone" and column not in index:
+        from skincnn import skintone
+
+        index[column] = skintone.measure(index, progress=not quiet).map(skintone.tone)
+    return index
 
 
 def _tell(table, folder: Path, shown: str, as_json: bool) -> None:

@@ -372,12 +372,29 @@ def test_evaluate_compares_and_splits(skincnn, refused, tmp_path):
     assert answer["against"]["mcnemar"]["p"] == 1
     assert [(row["sex"], row["n"]) for row in answer["by"]] == [("female", 40), ("male", 40)]
 
-    assert "--by and --index go together" in refused("evaluate", one, "--by", "sex")
+    for arguments in ((), ("--index", index, "--data", "sample")):
+        assert "--by goes with --index or --data" in refused(
+            "evaluate", one, "--by", "sex", *arguments
+        )
     assert "no column 'age' among the facts: file, sex" in refused(
         "evaluate", one, "--by", "age", "--index", index
     )
     predictions.write(table[1:], other)
     assert "'Test/0.jpg' has more rows in the first" in refused("evaluate", one, "--against", other)
+
+
+def test_evaluate_measures_the_skin_on_the_set_itself(skincnn, tmp_path, tiny):
+    from skincnn import data
+
+    index = data.load(tiny, progress=False)
+    names = ["blue", "green", "red"]
+    table = make(30, names=names).assign(file=sorted(index["file"]))
+    table["label"] = table["file"].map(index.set_index("file")["label"])
+    predictions.write(table, tmp_path / "p.csv")
+    arguments = ("evaluate", tmp_path / "p.csv", "--by", "skin_tone", "--data", tiny, "--json")
+    sizes = {row["skin_tone"]: row["n"] for row in json.loads(skincnn(*arguments)[1])["by"]}
+    # blue is no skin; nothing more is known of the tiny set
+    assert sizes["unknown"] >= 10 and sum(sizes.values()) == 30 and len(sizes) > 1
 
 
 # --- predict --------------------------------------------------------------------------------
