@@ -5,6 +5,7 @@ file it was writing when killed stops the restart. Here all randomness of an epo
 epoch's number, a checkpoint is a folder renamed when complete, and the one before it is kept.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -82,6 +83,30 @@ class Checkpoints(keras.callbacks.Callback):
         self._rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         self._began = time.perf_counter()
 
+    def on_test_begin(self, logs=None):
+        self._swap()  # what is kept is what is scored
+
+    def on_test_end(self, logs=None):
+        self._swap()
+
+    @contextlib.contextmanager
+    def _averaged(self):
+        self._swap()
+        yield
+        self._swap()
+
+    def _swap(self) -> None:
+        """Exchange the weights and their moving average, where the optimizer keeps one."""
+        optimizer = self.model.optimizer
+        if not optimizer.use_ema:
+            return
+        # as keras.callbacks.SwapEMAWeights reaches them; it has no place for a resumed run
+        averages = optimizer._model_variables_moving_average
+        for weight, average in zip(optimizer._trainable_variables, averages, strict=True):
+            now = keras.ops.convert_to_numpy(weight.value)
+            weight.assign(average.value)
+            average.assign(now)
+
     def on_epoch_end(self, epoch, logs=None):
         row = {name: float(value) for name, value in logs.items() if name != "learning_rate"}
         seconds = round(time.perf_counter() - self._began, 2)
@@ -92,7 +117,8 @@ class Checkpoints(keras.callbacks.Callback):
         known = [r["val_loss"] for r in self.history if np.isfinite(r["val_loss"])]
         improved = bool(known) and row["val_loss"] == min(known)
         if improved or self._best is None:
-            self._best = self.model.get_weights()
+            with self._averaged():
+                self._best = self.model.get_weights()
         self.stopped = bool(self.model.stop_training)
         self._save(epoch + 1, improved)
         self.on_epoch(self.history)

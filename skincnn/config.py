@@ -9,6 +9,10 @@ from pathlib import Path
 
 PROTOCOLS = ("published", "split_first", "clean")  # see splits and README
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
+OPTIMIZERS = ("adam", "adamw", "sgd")
+LOSSES = ("cross_entropy", "focal")
+SCHEDULES = ("constant", "cosine")
+SAMPLINGS = ("plain", "balanced")
 DATA_VARIABLE = "SKINCNN_DATA"  # one set's folder, or a folder that holds several sets
 
 
@@ -62,22 +66,62 @@ class RunConfig:
     min_learning_rate: float = 1e-5  # the rate is never lowered below this
     early_stopping: int = 0  # epochs without a better validation loss before the end; 0 is off
     precision: str = "auto"  # auto | float32 | mixed_bfloat16: the faster differs by network
+    # --- transfer: for the networks of `backbones` ---
+    weights: str = ""  # imagenet, a file of weights or a saved backbone; "" trains from scratch
+    head_epochs: int = 0  # the classifier alone first, on features computed once
+    tuned: float = 1.0  # the share of the backbone's layers, from the top, that trains then
+    dropout: float = 0.2  # before the classifier of a backbone
+    layer_decay: float = 1.0  # the rate's factor from one tenth of the layers to the one below
+    pretrain: str = ""  # a set to train on before, without any relative of this one's photographs
+    pretrain_epochs: int = 5  # over that set
+    # --- optimisation ---
+    optimizer: str = "adam"  # adam | adamw | sgd (Nesterov momentum 0.9)
+    weight_decay: float = 0.0  # adamw's
+    schedule: str = "constant"  # constant | cosine: down to a hundredth over all epochs
+    warmup_epochs: float = 0.0  # the rate rises from nothing over these first
+    ema: float = 0.0  # momentum of the moving average of weights that is scored; 0 is off
+    # --- loss and what the network sees ---
+    loss: str = "cross_entropy"  # cross_entropy | focal (gamma 2)
+    label_smoothing: float = 0.0  # share of the truth given to all classes alike
+    class_weights: bool = False  # a photograph counts as much as its class is rare
+    sampling: str = "plain"  # plain | balanced: an epoch draws every class as often
+    mixup: float = 0.0  # alpha of the share in which two photographs are mixed; 0 is off
+    cutmix: float = 0.0  # the same, for a rectangle of one in another
+    hair_removal: bool = False  # dark hairs are painted over when a photograph is read
+    views: int = 1  # 8: predictions are means over the photograph's turns and mirrorings
 
     def __post_init__(self):
-        choices = {
+        allowed_for = {
             "protocol": PROTOCOLS,
             "precision": PRECISIONS,
+            "optimizer": OPTIMIZERS,
+            "loss": LOSSES,
+            "schedule": SCHEDULES,
+            "sampling": SAMPLINGS,
+            "views": (1, 8),
         }
-        for name, allowed in choices.items():
+        for name, allowed in allowed_for.items():
             value = getattr(self, name)
             if value not in allowed:
-                raise ValueError(f"{name}={value!r}: choose one of {', '.join(allowed)}")
+                choices = ", ".join(map(str, allowed))
+                raise ValueError(f"{name}={value!r}: choose one of {choices}")
         for name in ("image_size", "batch_size", "epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be at least 1")
         for name in ("validation_fraction", "inner_fraction"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be in (0, 1)")
+        for name in ("dropout", "ema", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be in [0, 1)")
+        for name in ("tuned", "layer_decay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must be in [0, 1]")
+        for name in ("head_epochs", "warmup_epochs", "weight_decay", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)!r}: must not be negative")
+        if self.schedule != "constant" and self.plateau_patience:
+            raise ValueError("schedule and plateau_patience both lower the rate: set one of them")
         if self.folds < 2:
             raise ValueError(f"folds={self.folds!r}: must be at least 2")
         held_out = self.folds if self.protocol == "clean" else 1  # the published split has one fold

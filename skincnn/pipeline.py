@@ -1,7 +1,8 @@
-"""From the index to batches: decoded once, kept as uint8, shuffled by seed and epoch (TensorFlow).
+"""From the index to batches: decoded once, kept as uint8, streamed to whichever backend trains.
 
 float32 pixels of the nine-class set at 180×180 take 0.9 GB, uint8 a quarter of that; converting a
-batch costs a millisecond.
+batch costs a millisecond. TensorFlow is fed through tf.data, another backend through Keras's own
+`PyDataset`, and needs no TensorFlow.
 """
 
 import hashlib
@@ -10,19 +11,23 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import keras
 import numpy as np
 import pandas as pd
 import psutil
-import tensorflow as tf
 from tqdm import tqdm
 
-from skincnn import config, data, images
+from skincnn import config, data, feed, hair, images
 
 MEMORY_SHARE = 0.4  # of what is free now; beyond that, decoded pixels go to disk
 
 
 def decode(
-    index: pd.DataFrame, image_size: int, cache: str = "auto", progress: bool = True
+    index: pd.DataFrame,
+    image_size: int,
+    cache: str = "auto",
+    progress: bool = True,
+    hair_removal: bool = False,
 ) -> np.ndarray:
     """Decode every row once, so that nothing can fail in the middle of an epoch.
 
@@ -32,6 +37,7 @@ def decode(
         cache: `memory`, `disk` (a file under `outputs/local/cache`, reused by the next run), or
             `auto`: memory where it fits.
         progress: show a progress bar.
+        hair_removal: paint over dark hairs (`hair.remove`).
 
     Returns:
         uint8 (N, image_size, image_size, 3); a read-only memory map for `disk`.
@@ -48,21 +54,22 @@ def decode(
     fits = int(np.prod(shape)) < MEMORY_SHARE * psutil.virtual_memory().available
     if cache == "memory" or (cache == "auto" and fits):
         pixels = np.empty(shape, np.uint8)
-        _decode_into(pixels, index, image_size, progress)
+        _decode_into(pixels, index, hair_removal, progress)
         return pixels
-    return _on_disk(index, image_size, shape, progress)
+    return _on_disk(index, shape, hair_removal, progress)
 
 
-def _on_disk(index: pd.DataFrame, image_size: int, shape: tuple, progress: bool) -> np.ndarray:
-    content = "\n".join([str(images.DECODER), *index["sha256"]])
+def _on_disk(index: pd.DataFrame, shape: tuple, hair_removal: bool, progress: bool) -> np.ndarray:
+    kind = f"{images.DECODER} without hair" if hair_removal else str(images.DECODER)
+    content = "\n".join([kind, *index["sha256"]])
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
-    path = config.local_dir() / "cache" / f"pixels_{key}_{image_size}.npy"
+    path = config.local_dir() / "cache" / f"pixels_{key}_{shape[1]}.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
         try:
             pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            _decode_into(pixels, index, image_size, progress)
+            _decode_into(pixels, index, hair_removal, progress)
             pixels.flush()
             os.replace(temporary, path)
         finally:
@@ -70,10 +77,13 @@ def _on_disk(index: pd.DataFrame, image_size: int, shape: tuple, progress: bool)
     return np.load(path, mmap_mode="r")
 
 
-def _decode_into(pixels: np.ndarray, index: pd.DataFrame, image_size: int, progress: bool) -> None:
+def _decode_into(
+    pixels: np.ndarray, index: pd.DataFrame, hair_removal: bool, progress: bool
+) -> None:
     def one(i: int, path: Path) -> None:
         try:
-            pixels[i] = images.resize(images.decode(path), image_size)
+            small = images.resize(images.decode(path), pixels.shape[1])
+            pixels[i] = hair.remove(small) if hair_removal else small
         except images.ImageProblem as problem:
             raise images.ImageProblem(f"{path}: {problem}") from problem
 
@@ -103,7 +113,7 @@ def batches(
     shuffle: bool = False,
     seed: int = 0,
     epoch: Callable[[], int] | None = None,
-) -> tf.data.Dataset:
+):
     """A dataset over decoded pixels.
 
     The order of an epoch is drawn from (seed, epoch) alone, so a resumed run sees the photographs
@@ -111,37 +121,66 @@ def batches(
 
     Args:
         pixels: uint8 (N, H, W, 3), in memory or mapped.
-        numbers: int32 (N,), class numbers.
+        numbers: int32 (N,), class numbers, or float32 (N, classes), shares of them.
         batch_size: photographs a batch; the last one may be smaller.
         shuffle: a new order every epoch, over the whole set.
         seed: of the order.
         epoch: tells the number of the epoch that begins; None counts the passes from 0.
 
     Returns:
-        `tf.data.Dataset` of (float32 (B, H, W, 3) in 0…255, int32 (B,)).
+        As `stream`, of (float32 (B, H, W, 3) in 0…255, labels of a batch).
+    """
+    settings = config.RunConfig(batch_size=batch_size, seed=seed)
+    return stream(feed.Feed(pixels, numbers, settings, shuffle=shuffle), epoch)
+
+
+def stream(source: feed.Feed, epoch: Callable[[], int] | None = None):
+    """What a feed shows, for the backend that trains.
+
+    Args:
+        source: of the batches.
+        epoch: tells the number of the epoch that begins; None counts the passes from 0.
+
+    Returns:
+        Under TensorFlow a `tf.data.Dataset`, else a `keras.utils.PyDataset`, of batches with pixels
+        in 0…255.
     """
     passes = iter(range(2**31))
+    number = epoch or (lambda: next(passes))
+    if keras.config.backend() != "tensorflow":
+        return _Batches(source, number)
+    import tensorflow as tf
 
-    def one_pass():
-        order = np.arange(len(numbers))
-        number = next(passes) if epoch is None else epoch()
-        if shuffle:
-            np.random.default_rng([seed, number]).shuffle(order)
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            yield pixels[rows], numbers[rows]
-
-    signature = (
-        tf.TensorSpec((None, *pixels.shape[1:]), tf.uint8),
-        tf.TensorSpec((None,), tf.int32),
+    shapes = [(None, *array.shape[1:]) for array in source.sample]
+    signature = tuple(
+        tf.TensorSpec(shape, array.dtype)
+        for shape, array in zip(shapes, source.sample, strict=True)
     )
-    dataset = tf.data.Dataset.from_generator(one_pass, output_signature=signature)
-    steps = -(-len(numbers) // batch_size)
+    dataset = tf.data.Dataset.from_generator(
+        lambda: source.epoch(number()), output_signature=signature
+    )
     return (
-        dataset.apply(tf.data.experimental.assert_cardinality(steps))
-        .map(lambda x, y: (tf.cast(x, tf.float32), y))
+        dataset.apply(tf.data.experimental.assert_cardinality(len(source)))
+        .map(lambda x, *rest: (tf.cast(x, tf.float32), *rest))
         .prefetch(2)  # enough to hide the gather; AUTOTUNE would hoard float batches
     )
+
+
+class _Batches(keras.utils.PyDataset):
+    """A feed in the order Keras asks for it: from the first batch of an epoch to the last."""
+
+    def __init__(self, source: feed.Feed, number: Callable[[], int]):
+        super().__init__()
+        self.source, self.number = source, number
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, at):
+        if at == 0:
+            self.pass_ = self.source.epoch(self.number())
+        x, *rest = next(self.pass_)
+        return (x.astype(np.float32), *rest)
 
 
 def make_dataset(
@@ -153,7 +192,7 @@ def make_dataset(
     seed: int = 0,
     cache: str = "auto",
     progress: bool = True,
-) -> tf.data.Dataset:
+):
     """Read the usable rows of an index as a dataset: `decode`, then `batches`.
 
     Args:
@@ -161,7 +200,7 @@ def make_dataset(
         classes: names in the order of their numbers; None takes those of the index.
 
     Returns:
-        `tf.data.Dataset` of (float32 (B, image_size, image_size, 3) in 0…255, int32 (B,)).
+        As `stream`, of (float32 (B, image_size, image_size, 3) in 0…255, int32 (B,)).
 
     Example:
         >>> dataset = pipeline.make_dataset(splits.training(index), image_size=96, shuffle=True)

@@ -5,12 +5,10 @@ end, with the weights of the epoch that had the lowest validation loss.
 """
 
 import contextlib
-import gc
 import hashlib
 import itertools
 import shutil
 import sys
-import time
 from pathlib import Path
 
 import filelock
@@ -19,22 +17,23 @@ import numpy as np
 import pandas as pd
 
 from skincnn import (
+    augment,
+    backbones,
     balance,
     checkpoints,
     config,
     data,
     evaluate,
+    feed,
     models,
+    optimizers,
     pipeline,
+    precision,
     predictions,
     runs,
     splits,
+    transfer,
 )
-
-# A precision's speed is judged on this many training steps, of a batch small enough not to be what
-# the run's memory peaks at.
-WARM_STEPS, TIMED_STEPS, TIMED_BATCH = 2, 10, 8
-CLEAR = 3  # a difference that no other work on the machine makes in one step of each
 
 
 def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = True) -> pd.DataFrame:
@@ -133,27 +132,33 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
 
     fold = settings.fold
     train_rows, chooses = splits.training(index, fold), splits.validation(index, fold)
-    numbers = pipeline.labels(train_rows, classes)
-    pixels = pipeline.decode(train_rows, settings.image_size, progress=show)
-    validation = _read(chooses, classes, settings, show)
+    labels = _labels(train_rows, classes, settings)
+    pixels = _read(train_rows, settings, show)
+    seen = _read(chooses, settings, show)
+    training = feed.Feed(pixels, labels, settings)
+    before = transfer.before(settings, index, fit, verbose) if settings.pretrain else None
     if wanted["precision_used"] == "auto":
-        wanted["precision_used"] = choose_precision(settings, pixels, numbers, show)
+        wanted["precision_used"] = precision.choose(
+            lambda dtype: compiled(settings, len(classes), dtype),
+            pixels,
+            labels,
+            show,
+        )
     runs.write_json(folder / "config.json", wanted)
 
-    state = _train(settings, wanted, pixels, numbers, validation, folder, verbose, tensorboard)
-    del pixels
-    model = models.build(settings.model, len(classes), settings.image_size, settings.augment)
-    model.set_weights(state.best_weights)
+    validation = pipeline.batches(seen, _labels(chooses, classes, settings), settings.batch_size)
+    state = _train(settings, wanted, training, before, validation, folder, verbose, tensorboard)
+    del pixels, training
+    model = _final(settings, len(classes), state.best_weights)
     _save_model(model, folder / "model.keras")
     held_out, test = splits.held_out(index, fold), splits.test(index)
     if len(test):
-        dataset = _read(test, classes, settings, show)
-        _score(_answer(model, dataset, test, classes, settings), folder, "_test")
-    answers = _answer(model, validation, chooses, classes, settings)
+        answers = _answer(model, _read(test, settings, show), test, classes, settings)
+        _score(answers, folder, "_test")
+    answers = _answer(model, seen, chooses, classes, settings)
     if "inner" in index:
         predictions.write(answers.assign(fold=fold), folder / "predictions_inner.csv")
-        dataset = _read(held_out, classes, settings, show)
-        answers = _answer(model, dataset, held_out, classes, settings)
+        answers = _answer(model, _read(held_out, settings, show), held_out, classes, settings)
     _score(answers, folder, "")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     vars(run).pop("info", None)  # read again: config.json is new
@@ -213,65 +218,28 @@ def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
     return config.local_dir() / f"{index.attrs.get('name', 'data')}_{settings.preset}"
 
 
-def compiled(settings: config.RunConfig, classes: int, precision: str) -> keras.Model:
-    """A network with fresh weights, ready for `fit`."""
+def compiled(settings: config.RunConfig, classes: int, dtype: str, steps: int = 1) -> keras.Model:
+    """A network with fresh weights, or a backbone's own, ready for `fit`.
+
+    Args:
+        steps: training steps an epoch.
+    """
     model = models.build(
         settings.model,
         classes,
         settings.image_size,
         settings.augment,
         settings.seed,
-        precision,
+        dtype,
+        settings.weights,
+        settings.dropout,
     )
-    model.compile(
-        keras.optimizers.Adam(settings.learning_rate),
-        keras.losses.SparseCategoricalCrossentropy(),  # the models end in softmax
-        metrics=[keras.metrics.SparseCategoricalAccuracy("accuracy")],
-    )
-    return model
+    if settings.weights or settings.pretrain or settings.tuned < 1:
+        backbones.hold(model, settings.tuned)
+    return optimizers.compile_model(model, settings, steps)
 
 
-def choose_precision(
-    settings: config.RunConfig, pixels: np.ndarray, numbers: np.ndarray, show: bool = True
-) -> str:
-    """The faster of float32 and mixed_bfloat16 for this network on this machine, by a few steps.
-
-    bfloat16 nearly doubles the speed of plain convolutions on CPUs that have it and halves that of
-    depthwise ones, so no rule serves every network.
-
-    Args:
-        pixels: uint8 (N, H, W, 3), to take a batch from.
-        numbers: int32 (N,), class numbers.
-    """
-    x, y = pixels[:TIMED_BATCH].astype("float32"), numbers[:TIMED_BATCH]
-    networks = {
-        precision: compiled(settings, int(numbers.max()) + 1, precision)
-        for precision in ("float32", "mixed_bfloat16")
-    }
-    times = {precision: [] for precision in networks}
-    # In turn, and the fastest step of each: on a busy machine everything else measures the others.
-    for step in range(WARM_STEPS + TIMED_STEPS):
-        for precision, model in networks.items():
-            began = time.perf_counter()
-            model.train_on_batch(x, y)
-            if step >= WARM_STEPS:
-                times[precision].append(time.perf_counter() - began)
-        seconds = {precision: min(steps, default=1) for precision, steps in times.items()}
-        # A CPU without bfloat16 takes ten times as long: no need to see it ten times.
-        if max(seconds.values()) > CLEAR * min(seconds.values()):
-            break
-    del networks, model
-    gc.collect()  # Keras models are cycles: their weights would stay until the next collection
-    # float32 unless there is something to gain: it is the one that repeats elsewhere
-    fast = seconds["mixed_bfloat16"] < 0.95 * seconds["float32"]
-    chosen = "mixed_bfloat16" if fast else "float32"
-    if show:
-        rates = ", ".join(f"{p} {len(x) / s:.0f} images/s" for p, s in seconds.items())
-        print(f"Precision: {chosen} ({rates})")
-    return chosen
-
-
-def _train(settings, wanted, pixels, numbers, validation, folder, verbose, tensorboard):
+def _train(settings, wanted, training, before, validation, folder, verbose, tensorboard):
     callbacks = []
     if settings.plateau_patience:
         callbacks.append(
@@ -293,17 +261,18 @@ def _train(settings, wanted, pixels, numbers, validation, folder, verbose, tenso
     )
     model = state.resume()
     if model is None:
-        model = compiled(settings, len(wanted["classes"]), wanted["precision_used"])
+        model = compiled(settings, len(wanted["classes"]), wanted["precision_used"], len(training))
+        if before:
+            transfer.take_over(model, before)
+        if settings.head_epochs:
+            transfer.warm_head(model, training, settings)
     elif verbose not in (0, "0"):
         print(f"Going on after epoch {len(state.history)} of {settings.epochs}.")
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
-    training = pipeline.batches(
-        pixels, numbers, settings.batch_size, True, settings.seed, lambda: state.epoch
-    )
     if not state.stopped and len(state.history) < settings.epochs:
         model.fit(
-            training,
+            pipeline.stream(training, lambda: state.epoch),
             validation_data=validation,
             initial_epoch=len(state.history),
             epochs=settings.epochs,
@@ -315,10 +284,30 @@ def _train(settings, wanted, pixels, numbers, validation, folder, verbose, tenso
     return state
 
 
-def _read(rows: pd.DataFrame, classes: list[str], settings: config.RunConfig, show: bool):
-    return pipeline.make_dataset(
-        rows, classes, settings.image_size, settings.batch_size, progress=show
+def _read(rows: pd.DataFrame, settings: config.RunConfig, show: bool) -> np.ndarray:
+    return pipeline.decode(
+        rows, settings.image_size, progress=show, hair_removal=settings.hair_removal
     )
+
+
+def _labels(rows: pd.DataFrame, classes: list[str], settings: config.RunConfig) -> np.ndarray:
+    numbers = pipeline.labels(rows, classes)
+    if optimizers.soft_labels(settings):
+        return np.eye(len(classes), dtype=np.float32)[numbers]
+    return numbers
+
+
+def _final(settings: config.RunConfig, classes: int, weights: list[np.ndarray]) -> keras.Model:
+    """The network as it predicts: float32, without what is random in training."""
+    model = models.build(
+        settings.model,
+        classes,
+        settings.image_size,
+        weights=settings.weights if settings.weights.endswith(".keras") else "",
+        dropout=settings.dropout,
+    )
+    model.set_weights(weights)
+    return model
 
 
 def _save_model(model: keras.Model, path: Path) -> None:
@@ -327,8 +316,14 @@ def _save_model(model: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def _answer(model, dataset, rows, classes, settings) -> pd.DataFrame:
-    return predictions.frame(rows, model.predict(dataset, verbose=0), classes, settings.seed)
+def _answer(model, pixels, rows, classes, settings) -> pd.DataFrame:
+    """Predictions for decoded rows: means over as many views as the settings say."""
+    numbers = np.zeros(len(pixels), np.int32)  # not looked at
+    answers = [
+        model.predict(pipeline.batches(view, numbers, settings.batch_size), verbose=0)
+        for view in augment.turned(pixels, settings.views)
+    ]
+    return predictions.frame(rows, np.mean(answers, axis=0), classes, settings.seed)
 
 
 def _score(table: pd.DataFrame, folder: Path, suffix: str) -> None:

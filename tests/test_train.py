@@ -21,6 +21,7 @@ from skincnn import (
     data,
     evaluate,
     pipeline,
+    precision,
     predictions,
     runs,
     splits,
@@ -236,15 +237,15 @@ def test_the_faster_precision_is_chosen_and_float32_where_little_is_gained(
             clock[0] += self.step
 
     steps = dict(zip(("float32", "mixed_bfloat16"), seconds, strict=True))
-    monkeypatch.setattr(train, "compiled", lambda _, __, precision: Network(steps[precision]))
-    monkeypatch.setattr(train.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
     pixels, numbers = np.zeros((9, 32, 32, 3), np.uint8), np.zeros(9, np.int32)
-    assert train.choose_precision(SMALL, pixels, numbers, show=False) == chosen
+    found = precision.choose(lambda dtype: Network(steps[dtype]), pixels, numbers, show=False)
+    assert found == chosen
 
 
 def test_auto_records_what_was_used_and_a_resumed_run_keeps_it(index, tmp_path, monkeypatch):
     settings = SMALL.replace(precision="auto")
-    monkeypatch.setattr(train, "choose_precision", lambda *_: "mixed_bfloat16")
+    monkeypatch.setattr(precision, "choose", lambda *_: "mixed_bfloat16")
 
     def interrupted(self, batch, logs=None):
         if self.epoch == 1:
@@ -260,7 +261,7 @@ def test_auto_records_what_was_used_and_a_resumed_run_keeps_it(index, tmp_path, 
 
     monkeypatch.setattr(checkpoints.Checkpoints, "on_train_batch_begin", lambda *_, **__: None)
     monkeypatch.setattr(checkpoints.Checkpoints, "on_train_end", note)
-    monkeypatch.setattr(train, "choose_precision", lambda *_: "float32")
+    monkeypatch.setattr(precision, "choose", lambda *_: "float32")
     run = train.fit(settings, index, tmp_path / "run", verbose=0)
     assert used == ["bfloat16"]
     assert run.info["precision_used"] == "mixed_bfloat16"

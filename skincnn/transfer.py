@@ -1,0 +1,130 @@
+"""What a network brings along: from another set, and from features computed once.
+
+A run's first steps would tear up what a backbone knows while the classifier on it knows nothing.
+So the classifier learns alone first; on features that are computed once, which costs a third of an
+epoch however many epochs it learns for.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import pandas as pd
+
+from skincnn import config, data, duplicates, feed, pipeline, runs, sketches
+
+HEAD_RATE = 1e-3
+
+
+def warm_head(model: keras.Model, source: feed.Feed, settings: config.RunConfig) -> None:
+    """Train the classifier of a backbone on features of unchanged photographs, in place.
+
+    Args:
+        model: with layers `features` and `classifier`; one without is left as it is.
+        source: of what trains; its class weights and sampling hold here too.
+        settings: `head_epochs`, batch size and seed.
+    """
+    if "features" not in {layer.name for layer in model.layers}:
+        return
+    body = keras.Model(model.input, model.get_layer("features").output)
+    shown = pipeline.batches(source.pixels, np.zeros(len(source.pixels), np.int32))
+    features = body.predict(shown, verbose=0).astype(np.float32)
+    head = keras.Sequential(
+        [
+            keras.Input(features.shape[1:]),
+            keras.layers.Dropout(settings.dropout, seed=settings.seed),
+            keras.layers.Dense(model.output_shape[-1], activation="softmax"),
+        ]
+    )
+    head.layers[-1].set_weights(model.get_layer("classifier").get_weights())
+    soft = source.labels.ndim == 2
+    head.compile(
+        keras.optimizers.Adam(HEAD_RATE),
+        "categorical_crossentropy" if soft else "sparse_categorical_crossentropy",
+    )
+    plain = settings.replace(mixup=0.0, cutmix=0.0)
+    narrow = feed.Feed(features[:, None, None], source.labels, plain)
+    for epoch in range(settings.head_epochs):
+        for x, *rest in narrow.epoch(epoch):
+            head.train_on_batch(x[:, 0, 0], *rest)
+    model.get_layer("classifier").set_weights(head.layers[-1].get_weights())
+
+
+def take_over(model: keras.Model, before: runs.Run) -> None:
+    """Give a network the weights of a run on another set, but for the classifier."""
+    known = before.model
+    pairs = zip(_body(model), _body(known), strict=True)
+    for layer, source in pairs:
+        layer.set_weights(source.get_weights())
+
+
+def before(
+    settings: config.RunConfig, index: pd.DataFrame, fit: Callable, verbose: int | str = 0
+) -> runs.Run:
+    """The run that pretrains: the same network on another set without any relative of this one.
+
+    A relative is left out whichever fold it is in, so one pretraining serves all folds and seeds.
+
+    Args:
+        settings: of the run to come.
+        index: of all its photographs, the audited ones of every fold.
+        fit: `train.fit`.
+        verbose: Keras's.
+
+    Returns:
+        The finished run, kept under `outputs/local/`.
+    """
+    other = data.load(settings.pretrain, progress=verbose not in (0, "0"))
+    free = without_relatives(other, index[index["augmented_from"] == ""])
+    plain = settings.replace(
+        preset=f"pretrain_{settings.pretrain}",
+        pretrain="",
+        epochs=settings.pretrain_epochs,
+        protocol="published",
+        validation_fraction=0.1,
+        fold=0,
+        copies_per_class=0,
+        fill_to=0,
+        early_stopping=0,
+        seed=config.RunConfig.seed,
+        views=1,
+    )
+    key = json.dumps(runs.identity(plain, free), sort_keys=True)
+    name = f"pretrain_{settings.pretrain}_{hashlib.sha256(key.encode()).hexdigest()[:10]}"
+    return fit(plain, free, config.local_dir() / name, verbose)
+
+
+def without_relatives(other: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """The usable rows of a set that share nothing with another: no photograph however changed, no
+    image id, lesion, patient.
+
+    Args:
+        other: the set to take rows from.
+        index: the set whose relatives go; with the photographs in place.
+    """
+    other, index = data.usable(other), data.usable(index)
+    known = {
+        column: set(index[column]) - {""}
+        for column in ("image_id", "lesion_id", "patient_id", "sha256")
+    }
+    related = np.zeros(len(other), bool)
+    for column, values in known.items():
+        related |= other[column].isin(values).to_numpy()
+    (mine, small), (theirs, small_theirs) = (
+        sketches.measure(rows, progress=False) for rows in (index, other)
+    )
+    related |= theirs["pixels"].isin(set(mine["pixels"])).to_numpy()
+    n = len(index)
+    for a, b, *_ in duplicates.pairs(np.concatenate([small, small_theirs])):
+        if a < n <= b:
+            related[b - n] = True
+    # and whoever is related to those: another photograph of the lesion
+    related = other["group"].isin(set(other["group"][related])).to_numpy()
+    return other[~related].reset_index(drop=True)
+
+
+def _body(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers with weights, in order, without the last: the classifier."""
+    return [layer for layer in model.layers if layer.weights][:-1]
