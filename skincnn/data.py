@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import config, folders, images, official, sample
+from skincnn import config, folders, images, labelled, official, sample
 from skincnn.labels import ISIC9, image_id
 
 NAMES = ("isic9", "sample")
@@ -90,6 +90,11 @@ def find(name_or_folder: str | Path | None = None) -> tuple[str, Path]:
             return "sample", config.sample_dir()
         raise DataError(f"The set 'isic9' is not in {config.raw_dir()}. {_HOW_TO}")
     folder = Path(name_or_folder).expanduser()
+    if not folder.exists():  # another set beside those, by its folder's name
+        beside = [p for p in (variable, config.raw_dir()) if p is not None]
+        folder = next((p / folder for p in beside if (p / folder).is_dir()), folder)
+    if folder.is_file() and folder.suffix == ".csv":
+        return folder.resolve().parent.name, folder.resolve()
     if not folder.is_dir():
         names = ", ".join(NAMES)
         raise DataError(f"{str(name_or_folder)!r} is no folder and no set ({names}). {_HOW_TO}")
@@ -103,13 +108,15 @@ def load(
 
     Understands the Kaggle archive as it unpacks (its second copy of the tree, `__MACOSX`, hidden
     files and stray folders are passed over and listed in `attrs["ignored"]`), any folder of class
-    folders, with or without Train and Test above them, and the sample set. A `metadata.csv` beside
+    folders, with or without Train and Test above them, photographs with a table of labels
+    (`labelled`: HAM10000, ISIC challenges), and the sample set. A `metadata.csv` beside
     the photographs (`image_id`, and any of `lesion_id`, `patient_id`, `source`) is joined in;
     without one, what is officially known of the nine-class set (`official.facts`).
     What was found is remembered by path, size and time, so a second load is quick.
 
     Args:
-        name_or_folder: `isic9`, `sample`, a folder, or None to look where `find` looks.
+        name_or_folder: `isic9`, `sample`, a folder or a table of labels (`.csv`), the name of a
+            folder in `SKINCNN_DATA` or `data/raw`, or None to look where `find` looks.
         strict: raise on the first unusable file instead of setting it aside.
         progress: show a progress bar.
 
@@ -127,14 +134,9 @@ def load(
     name, folder = find(name_or_folder)
     if name == "sample" and folder == config.sample_dir():
         sample.make(folder, progress=progress)
-    root = folders.set_root(folder)
-    if root is None:
-        raise DataError(f"No class folders with photographs in {folder}. {_HOW_TO}")
-    found, ignored = folders.list_files(root)
-    ignored += folders.beside(folder, root)
-    facts = _facts(root, [file for file, _, _ in found], progress)
-    index = pd.DataFrame(found, columns=["file", "label", "split"]).merge(
-        facts, on="file", validate="one_to_one"
+    root, found, ignored = _listed(folder)
+    index = found.merge(
+        _facts(root, list(found["file"]), progress), on="file", validate="one_to_one"
     )
     index["image_id"] = [image_id(Path(file).stem) for file in index["file"]]
     index = _join_metadata(index, root / "metadata.csv")
@@ -243,6 +245,26 @@ def connected(n: int, edges: Iterable[tuple[int, int]]) -> list[int]:
 # --- what is in the files -------------------------------------------------------------------
 
 
+def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]]]:
+    """A set's root, its photographs (`file`, `label`, `split`, …) and what was passed over."""
+    table = place if place.is_file() else None
+    if table is None:
+        root = folders.set_root(place)
+        # one folder of photographs is no class: a table beside it says what they show
+        if root is None or len(folders.class_names(place)) < 2:
+            table = labelled.table_in(place)
+    if table is not None:
+        try:
+            return table.parent, *labelled.read(table)
+        except labelled.TableError as error:
+            raise DataError(str(error)) from None
+    if root is None:
+        raise DataError(f"No class folders with photographs in {place}. {_HOW_TO}")
+    found, ignored = folders.list_files(root)
+    ignored += folders.beside(place, root)
+    return root, pd.DataFrame(found, columns=["file", "label", "split"]), ignored
+
+
 def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
     """Size, digest and problem of each file, from the cache where path, size and time agree."""
     key = hashlib.sha256(f"{images.DECODER}\n{root}".encode()).hexdigest()[:16]
@@ -304,6 +326,8 @@ def _join_metadata(index: pd.DataFrame, path: Path) -> pd.DataFrame:
     else:
         table = official.facts()
     for name in table.columns.intersection(names):
-        index[name] = index["image_id"].map(table[name].to_dict()).astype(object)
+        said = index["image_id"].map(table[name].to_dict()).astype(object)
+        # a table of labels that names lesions itself knows its own best
+        index[name] = index[name].where(index[name] != "", said) if name in index else said
     known = {name: index[name].fillna("") if name in index else "" for name in names}
     return index.assign(**known)

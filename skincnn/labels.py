@@ -23,6 +23,18 @@ ISIC9 = {
 }
 
 
+# What other tables call the nine: HAM10000's `dx`, and the codes above, whatever their case.
+_NAMES = {code.lower(): name for name, code in ISIC9.items()} | {"akiec": "actinic keratosis"}
+
+
+def name(text: str) -> str:
+    """The folder name of a diagnosis that a table gives as a code (`akiec`, `MEL`), else the text.
+
+    HAM10000's `akiec` holds intraepithelial carcinomas (Bowen's disease) too.
+    """
+    return _NAMES.get(text.strip().lower(), text.strip())
+
+
 def column(label: str) -> str:
     """The name of a class's probability column in `predictions.csv`: `p_basal_cell_carcinoma`."""
     return "p_" + label.replace(" ", "_")

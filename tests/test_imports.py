@@ -19,6 +19,8 @@ LAYERS = (
     {
         "images",
         "folders",
+        "labelled",
+        "hair",
         "textures",
         "structures",
         "dermoscopy",
