@@ -13,7 +13,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skincnn import data, duplicates, findings, official, runs, shortcuts, sketches
+from skincnn import (
+    data,
+    duplicates,
+    findings,
+    labels,
+    official,
+    predictions,
+    runs,
+    shortcuts,
+    sketches,
+)
 
 POLICIES = ("official", "drop")
 PAIRS = ["file_a", "file_b", "kind", "how", "correlation", "label_a", "label_b", "across_split"]
@@ -181,6 +191,45 @@ def clean(index: pd.DataFrame, policy: str = "official") -> tuple[pd.DataFrame, 
     columns = ["file", "action", "reason", "label", "new_label", "kept"]
     table = pd.DataFrame(changes, columns=columns).sort_values("file", ignore_index=True)
     return result, table
+
+
+def suspicious(table: pd.DataFrame) -> pd.DataFrame:
+    """Photographs whose label the out-of-fold predictions doubt, for a person to look at.
+
+    Confident learning (Northcutt, Jiang & Chuang 2021): a network is confident of a class where its
+    probability reaches the mean it gives to photographs that bear that name. Doubted is a label
+    where it is confident of another class and more so than of the label. Written here, in a few
+    lines: cleanlab, which does the same, is licensed under the AGPL.
+
+    Args:
+        table: out-of-fold predictions (a cross-validation's); several seeds are averaged.
+
+    Returns:
+        `file`, `image_id`, `label`, `suggested`, `p_label`, `p_suggested` (0…1), `margin` (their
+        difference), the most doubted first.
+
+    Example:
+        >>> audit.suspicious(predictions.read("outputs/runs/isic9_best_cv/predictions.csv"))
+    """
+    columns = predictions.probability_columns(table)
+    facts = table.drop_duplicates("file").set_index("file")[["image_id", "label"]]
+    means = table.groupby("file")[columns].mean().reindex(facts.index)
+    facts = facts.reset_index()
+    names = np.array(predictions.classes(table))
+    shares = means.to_numpy()
+    given = np.array([columns.index(labels.column(name)) for name in facts["label"]])
+    row = np.arange(len(given))
+    own = shares[row, given]
+    limits = np.array(
+        [own[given == c].mean() if (given == c).any() else 2 for c in range(len(names))]
+    )
+    sure = np.where(shares >= limits, shares, -1.0)
+    sure[row, given] = -1.0
+    other = sure.argmax(axis=1)
+    most = sure[row, other]
+    found = facts.assign(suggested=names[other], p_label=own, p_suggested=most, margin=most - own)
+    found = found[(most > own) & (most > 0)]
+    return found.sort_values("margin", ascending=False, ignore_index=True)
 
 
 def clusters(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:

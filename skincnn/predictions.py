@@ -73,8 +73,12 @@ def frame(
     return table
 
 
-def read(path: str | Path) -> "pd.DataFrame":
+def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFrame":
     """Read and check a `predictions.csv`.
+
+    Args:
+        mapping: from the labels of an outside set to the classes of the model (`read_map`); rows
+            whose label it does not have are left out.
 
     Returns:
         The table: facts as text (empty where unknown), `fold` and `seed` whole numbers (`fold`
@@ -93,6 +97,12 @@ def read(path: str | Path) -> "pd.DataFrame":
     header, rows, lines = _read_rows(path)
     table = pd.DataFrame(rows, columns=header, dtype=str)
     _check_columns(table, path)
+    if mapping is not None:
+        keep = table["label"].isin(mapping)
+        lines = [line for line, stays in zip(lines, keep, strict=True) if stays]
+        table = table[keep].assign(label=table["label"].map(mapping)).reset_index(drop=True)
+        if not len(table):
+            raise PredictionsError(f"{path}: no label is in the map: {', '.join(mapping)}")
     for name in ["fold", "seed", *probability_columns(table)]:
         numbers = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
         wrong = numbers % 1 != 0 if name in FACTS else numbers.isna()
@@ -107,6 +117,27 @@ def read(path: str | Path) -> "pd.DataFrame":
         table[name] = numbers
     _check(table, path, lines)
     return table.astype({"fold": "Int64", "seed": np.int64})
+
+
+def read_map(path: str | Path) -> dict[str, str]:
+    """Read a table of `from,to`: labels of an outside set, and the classes they mean here.
+
+    Several labels may mean one class; a label with an empty `to` is left out.
+
+    Raises:
+        PredictionsError: no such file, no such columns, or a label that stands there twice.
+    """
+    path = Path(path)
+    header, rows, lines = _read_rows(path)
+    if not {"from", "to"} <= set(header):
+        raise PredictionsError(f"{path}, line 1: needs columns from and to (has {header})")
+    source, target = header.index("from"), header.index("to")
+    mapping = {}
+    for row, line in zip(rows, lines, strict=True):
+        if row[source] in mapping:
+            raise PredictionsError(f"{path}, line {line}: {row[source]!r} stands there twice")
+        mapping[row[source]] = row[target].strip()
+    return {name: ours for name, ours in mapping.items() if ours}
 
 
 def write(frame: "pd.DataFrame", path: str | Path) -> None:
