@@ -15,9 +15,9 @@ STRENGTHS = (1, 2, 3, 4, 5)
 
 
 def blur(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
-    """Out of focus: Gaussian, sigma 0.3 to 2.5 % of the side."""
-    sigma = (0.003, 0.006, 0.01, 0.016, 0.025)[strength - 1] * min(image.shape[:2])
-    return ndimage.gaussian_filter(image, (sigma, sigma, 0))
+    """Out of focus: Gaussian, sigma 0.5 to 3 % of the side."""
+    sigma = (0.005, 0.008, 0.012, 0.019, 0.03)[strength - 1] * min(image.shape[:2])
+    return _pixels(ndimage.gaussian_filter(image.astype(np.float32), (sigma, sigma, 0)))
 
 
 def noise(image: np.ndarray, strength: int, rng: np.random.Generator) -> np.ndarray:
