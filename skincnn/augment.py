@@ -114,6 +114,7 @@ RECIPES = {
     ),
     "views": (_VIEW,),
     "colour": (_COLOUR,),
+    "erasing": (_ERASING,),
     "dermoscopy": (_VIEW, _COLOUR),
     "dermoscopy_erasing": (_VIEW, _COLOUR, _ERASING),
 }

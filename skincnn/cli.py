@@ -37,6 +37,10 @@ Epochs = Annotated[int | None, typer.Option(min=1)]
 ImageSize = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
 BatchSize = Annotated[int | None, typer.Option(min=1)]
 HowPrecise = Annotated[Precision | None, typer.Option()]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, several times."),
+]
 Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
 
 
@@ -164,6 +168,7 @@ def train_run(
     protocol: Annotated[Protocol | None, typer.Option(help="Default: the preset's.")] = None,
     fold: Annotated[int | None, typer.Option(min=0, help="Held out by protocol clean.")] = None,
     precision: HowPrecise = None,
+    more: Set = None,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -173,6 +178,7 @@ def train_run(
     """
     settings = _settings(
         preset.value,
+        more,
         epochs=epochs,
         image_size=image_size,
         batch_size=batch_size,
@@ -208,6 +214,7 @@ def cross_validate(
     image_size: ImageSize = None,
     batch_size: BatchSize = None,
     precision: HowPrecise = None,
+    more: Set = None,
     keep_models: Annotated[bool, typer.Option(help="Leave the weights in outputs/local.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -217,6 +224,7 @@ def cross_validate(
     """
     settings = _settings(
         preset.value,
+        more,
         protocol=Protocol.clean,
         folds=folds,
         epochs=epochs,
@@ -406,12 +414,12 @@ def classify(
     raise typer.Exit(1 if any(r.problem for r in results) else 0)
 
 
-def _settings(preset: str, **changes) -> config.RunConfig:
+def _settings(preset: str, more: list[str] | None = None, **changes) -> config.RunConfig:
     """A preset with what was typed on top; what was not typed is None."""
     typed = {
         name: getattr(value, "value", value) for name, value in changes.items() if value is not None
     }
-    return config.preset(preset, **typed)
+    return config.preset(preset, **config.parse(more or []), **typed)
 
 
 def _facts(name: str, column: str, quiet: bool):

@@ -26,8 +26,24 @@ def keep(run: runs.Run, table: Path, given: dict) -> None:
     inner = run.folder / "predictions_inner.csv"
     if inner.is_file():
         runs.write_text(table.with_name(f"{table.stem}_inner.csv"), inner.read_text("utf-8"))
-    runs.write_text(table, (run.folder / "predictions.csv").read_text("utf-8"))
-    facts = {**run.info, "given": given["data"], "table_sha256": _digest(table)}
+    _keep(run, run.folder / "predictions.csv", table, given)
+
+
+def keep_inner(run: runs.Run, table: Path, given: dict) -> None:
+    """As `keep`, but the inner part's predictions alone: what a choice may be made on."""
+    _keep(run, run.folder / "predictions_inner.csv", table, given)
+
+
+def _keep(run: runs.Run, source: Path, table: Path, given: dict) -> None:
+    runs.write_text(table, source.read_text("utf-8"))
+    history = run.history
+    facts = {
+        **run.info,
+        "epochs": len(history),
+        "minutes": round(history["seconds"].sum() / 60, 2),
+        "given": given["data"],
+        "table_sha256": _digest(table),
+    }
     runs.write_json(table.with_suffix(".json"), facts)
 
 

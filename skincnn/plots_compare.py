@@ -142,6 +142,75 @@ def networks(table: pd.DataFrame) -> np.ndarray:
     return axes
 
 
+def gains(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """What each switch adds: points of balanced accuracy with their 95 % intervals, and its cost.
+
+    Args:
+        table: `ablations.switches`'.
+        ax: where to draw.
+
+    Returns:
+        The `Axes`, the most gain on top.
+    """
+    ax = ax or plots.plt.subplots(figsize=(8.2, 1.2 + 0.42 * len(table)))[1]
+    places = np.arange(len(table))
+    sure = (table["gain_low"] > 0) | (table["gain_high"] < 0)
+    colours = np.where(sure, plots.COLOURS[0], plots.GREY)
+    ax.axvline(0, color="black", linewidth=1)
+    ax.hlines(places, 100 * table["gain_low"], 100 * table["gain_high"], colours, linewidth=2)
+    ax.scatter(100 * table["gain"], places, c=colours, s=45, zorder=3)
+    right = 100 * max(table["gain_high"].max(), 0) + 1
+    for at, row in zip(places, table.itertuples(), strict=True):
+        cost = row.minutes_on / row.minutes_off if row.minutes_off else np.nan
+        ax.text(right, at, f"{100 * row.gain:+.1f}   ×{cost:.1f} time", va="center", size=10)
+    ax.set_yticks(places, table["switch"])
+    ax.set(ylim=(len(table) - 0.4, -0.6), xlabel="gain in balanced accuracy, points")
+    ax.set_xlim(right=right + 0.28 * (right - ax.get_xlim()[0]))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)
+    return ax
+
+
+def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """What a network costs and what it reaches: minutes an epoch against balanced accuracy.
+
+    Args:
+        table: `ablations.backbones`'.
+        ax: where to draw.
+
+    Returns:
+        The `Axes`, minutes on a logarithmic scale.
+    """
+    ax = ax or plots.plt.subplots(figsize=(8.2, 5.0))[1]
+    for at, row in enumerate(table.itertuples()):
+        pretrained = row.weights != "random"
+        colour = plots.COLOURS[0] if pretrained else plots.COLOURS[1]
+        ax.vlines(
+            row.minutes_an_epoch,
+            row.balanced_accuracy_low,
+            row.balanced_accuracy_high,
+            color=colour,
+            linewidth=1.5,
+            alpha=0.5,
+        )
+        ax.plot(row.minutes_an_epoch, row.balanced_accuracy, "o", color=colour, markersize=8)
+        ax.annotate(
+            f"{row.model}\n{row.parameters / 1e6:.1f} M",
+            (row.minutes_an_epoch, row.balanced_accuracy),
+            (8, 4 if at % 2 else -18),
+            textcoords="offset points",
+            size=9,
+        )
+    ax.plot([], [], "o", color=plots.COLOURS[0], label="ImageNet weights")
+    ax.plot([], [], "o", color=plots.COLOURS[1], label="from scratch")
+    ax.legend(loc="lower right")
+    ax.set(xscale="log", xlabel="minutes an epoch", ylabel="balanced accuracy", ylim=(0, 1))
+    ax.margins(x=0.2)
+    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    return ax
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 

@@ -151,6 +151,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     del pixels, training
     model = _final(settings, len(classes), state.best_weights)
     _save_model(model, folder / "model.keras")
+    runs.write_json(folder / "config.json", {**wanted, "parameters": model.count_params()})
     held_out, test = splits.held_out(index, fold), splits.test(index)
     if len(test):
         answers = _answer(model, _read(test, settings, show), test, classes, settings)

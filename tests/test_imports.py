@@ -57,7 +57,7 @@ LAYERS = (
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
     {"pipeline", "tfrecords", "transfer"},  # batches for a backend
     {"train", "explain", "export"},
-    {"crossval", "experiments"},  # many runs
+    {"crossval", "experiments", "ablations"},  # many runs
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
 # Within a row only these, so that no two modules need each other.

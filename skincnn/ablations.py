@@ -1,0 +1,181 @@
+"""Which choice pays: one switch of the recipe at a time, and one backbone after the other.
+
+All is scored on the inner part of one fold's training photographs: a choice made here has not seen
+a held-out fold, so the cross-validation of what was chosen is worth what it says.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from skincnn import config, data, evaluate, parts, plots_compare, predictions, runs, splits, train
+
+# What a student may be told -> the settings that differ. Each is compared with the recipe without.
+SWITCHES = {
+    "augmentation for dermoscopy": {"augment": "dermoscopy"},
+    "label smoothing 0.1": {"label_smoothing": 0.1},
+    "class weights": {"class_weights": True},
+    "balanced sampling": {"sampling": "balanced"},
+    "focal loss": {"loss": "focal"},
+    "Augmentor to 400 a class": {"fill_to": 400},
+    "MixUp": {"mixup": 0.4},
+    "CutMix": {"cutmix": 1.0},
+    "random erasing": {"augment": "erasing"},
+    "hair removal": {"hair_removal": True},
+    "average of weights": {"ema": 0.98},
+    "eight views": {"views": 8},
+    "layer-wise rates": {"layer_decay": 0.8, "optimizer": "adamw"},
+}
+INNER = 0.25  # of the training rows: a larger part chooses more surely than the usual 12 %
+
+
+def switches(
+    index: pd.DataFrame,
+    settings: config.RunConfig,
+    folder: str | Path,
+    chosen: Mapping[str, Mapping] | None = None,
+    seeds: int = 2,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Each switch on and off over the same seeds, on the same photographs.
+
+    Args:
+        index: from `data.load`; audited and dealt out here unless it has a `fold`.
+        settings: the recipe without any of them; its fold's inner part is what is scored.
+        folder: what is kept: `<switch>_seed<s>.csv`, `ablation.csv`, `ablation.png`. An interrupted
+            experiment goes on where it stopped.
+        chosen: name -> settings that differ; None takes `SWITCHES`.
+        seeds: trainings of each, counted up from the settings' own.
+        progress: print one line a training.
+
+    Returns:
+        A row a switch, the most gain first: `switch`, `n`, `seeds`, `off`, `on` (balanced accuracy
+        0…1, mean of the seeds), `gain` with `gain_low` and `gain_high` (paired bootstrap over
+        groups; it says what other photographs would change, not other seeds), `auc_gain`,
+        `minutes_off`, `minutes_on` (of a training).
+    """
+    chosen = dict(SWITCHES if chosen is None else chosen)
+    every = {"": {}, **chosen}
+    wanted = {
+        (name, seed): settings.replace(**changes, seed=settings.seed + seed)
+        for seed in range(seeds)
+        for name, changes in every.items()
+    }
+    tables = _trained(index, wanted, Path(folder), progress)
+    minutes = {key: parts.facts(path)["minutes"] for key, path in tables.items()}
+
+    def of(name: str) -> pd.DataFrame:
+        return pd.concat([predictions.read(tables[name, seed]) for seed in range(seeds)])
+
+    def cost(name: str) -> float:
+        return sum(minutes[name, seed] for seed in range(seeds)) / seeds
+
+    base, rows = of(""), []
+    for name in chosen:
+        found = evaluate.compare(of(name), base)["differences"]
+        gain, auc = found["balanced_accuracy"], found["macro_auc"]
+        rows.append(
+            {
+                "switch": name,
+                "n": len(base) // seeds,
+                "seeds": seeds,
+                "off": gain["b"],
+                "on": gain["a"],
+                "gain": gain["value"],
+                "gain_low": gain["low"],
+                "gain_high": gain["high"],
+                "auc_gain": auc["value"],
+                "minutes_off": cost(""),
+                "minutes_on": cost(name),
+            }
+        )
+    table = pd.DataFrame(rows).sort_values("gain", ascending=False, ignore_index=True)
+    _keep(table, Path(folder), "ablation", plots_compare.gains)
+    return table
+
+
+def backbones(
+    index: pd.DataFrame,
+    settings: config.RunConfig,
+    networks: Mapping[str, str],
+    folder: str | Path,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """One recipe on several networks.
+
+    Args:
+        index: as for `switches`.
+        settings: the recipe.
+        networks: name of the model -> its weights (see `backbones.build`).
+        folder: what is kept: `<model>.csv`, `backbones.csv`, `backbones.png`.
+        progress: print one line a training.
+
+    Returns:
+        A row a network, the best first: `model`, `weights`, `parameters`, `minutes_an_epoch`,
+        `minutes`, `n`, `balanced_accuracy` and `macro_auc` with `_low` and `_high`.
+    """
+    wanted = {
+        (f"{model}_{'pretrained' if weights else 'random'}", 0): settings.replace(
+            model=model, weights=weights
+        )
+        for model, weights in networks.items()
+    }
+    tables = _trained(index, wanted, Path(folder), progress)
+    rows = []
+    for key, path in tables.items():
+        facts, metrics = parts.facts(path), evaluate.metrics(predictions.read(path))
+        row = {
+            "model": wanted[key].model,
+            "weights": wanted[key].weights or "random",
+            "parameters": facts["parameters"],
+            "minutes_an_epoch": facts["minutes"] / facts["epochs"],
+            "minutes": facts["minutes"],
+            "n": metrics["n"],
+        }
+        for name in ("balanced_accuracy", "macro_auc"):
+            figure = metrics[name]
+            row |= {name: figure["value"], f"{name}_low": figure["low"]}
+            row[f"{name}_high"] = figure["high"]
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    table = table.sort_values("balanced_accuracy", ascending=False, ignore_index=True)
+    _keep(table, Path(folder), "backbones", plots_compare.backbones)
+    return table
+
+
+# --- underneath ----------------------------------------------------------------------------------
+
+
+def _trained(index, wanted: dict, folder: Path, progress: bool) -> dict:
+    """The inner part's predictions of each of several trainings, made unless they are there."""
+    with train.alone_in(folder):
+        first = next(iter(wanted.values())).replace(protocol="clean")
+        photographs = data.usable(index)
+        if "fold" not in photographs:
+            photographs = train.grouped(first, photographs)
+        ready = splits.inner(photographs, first.fold, first.inner_fraction)
+        tables = {}
+        for number, ((name, seed), settings) in enumerate(wanted.items(), start=1):
+            settings = settings.replace(protocol="clean")
+            stem = f"{name or 'plain'}_seed{settings.seed}".replace(" ", "_")
+            path, given = folder / f"{stem}.csv", runs.identity(settings, ready)
+            if not parts.done(path, given):
+                place = config.local_dir() / f"{folder.name}_{stem}"
+                run = train.fit(settings, ready, place, verbose=0)
+                parts.keep_inner(run, path, given)
+                (place / "model.keras").unlink()
+            tables[name, seed] = path
+            if progress:
+                metrics = evaluate.metrics(predictions.read(path), replicates=1)
+                balanced = metrics["balanced_accuracy"]["value"]
+                print(f"{stem}: balanced {balanced:.1%}; {number} of {len(wanted)}", flush=True)
+        return tables
+
+
+def _keep(table: pd.DataFrame, folder: Path, name: str, draw) -> None:
+    runs.write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f"))
+    figure = draw(table).figure
+    figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+    plt.close(figure)
