@@ -412,6 +412,61 @@ def test_killed_then_interrupted_then_finished_equals_never_stopped(whole, tiny,
     assert {path.name for path in run.folder.iterdir()} == FILES, "no checkpoints are left"
 
 
+def test_every_part_of_a_recipe_goes_on_where_it_was(tiny, home, tmp_path, monkeypatch):
+    """Moving averages, schedule, mixing, sampling: stopped in the third epoch, the same result."""
+    recipe = config.RunConfig(
+        model="compact",
+        image_size=32,
+        batch_size=8,
+        epochs=4,
+        augment="dermoscopy_erasing",
+        optimizer="adamw",
+        weight_decay=1e-3,
+        schedule="cosine",
+        warmup_epochs=1,
+        ema=0.9,
+        mixup=0.3,
+        cutmix=1.0,
+        sampling="balanced",
+        class_weights=True,
+        label_smoothing=0.1,
+        views=8,
+        precision="float32",
+    )
+    index = data.load(tiny, progress=False)
+    never = train.fit(recipe, index, tmp_path / "never", verbose=0)
+
+    def interrupted(self, batch, logs=None):
+        if self.epoch == 2 and batch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "on_train_batch_begin", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.fit(recipe, index, tmp_path / "stopped", verbose=0)
+    assert len(runs.Run(tmp_path / "stopped").history) == 2
+    same_result(train.fit(recipe, index, tmp_path / "stopped", verbose=0), never)
+    rates = never.history["learning_rate"]
+    assert rates[0] < rates[1] > rates[2] > rates[3], "a rise, then a fall"
+
+
+def test_what_is_scored_and_kept_is_the_moving_average(index, tmp_path, monkeypatch):
+    settings = SMALL.replace(ema=0.9, epochs=2)
+    seen = {}
+
+    def note(self, logs=None):
+        seen["last"] = self.model.get_weights()
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "on_train_end", note)
+    run = train.fit(settings, index, tmp_path / "run", verbose=0)
+    kept = run.model.get_weights()
+    assert not all(np.array_equal(a, b) for a, b in zip(seen["last"], kept, strict=True))
+    chose = pipeline.make_dataset(splits.validation(train.prepare(settings, index)), None, 32, 8)
+    run.model.compile(loss="sparse_categorical_crossentropy")
+    loss = run.model.evaluate(chose, verbose=0)
+    assert loss == pytest.approx(run.history["val_loss"].min(), rel=1e-5)
+
+
 def test_killed_between_training_and_scoring_needs_no_more_training(
     index, small, tmp_path, monkeypatch
 ):

@@ -1,0 +1,168 @@
+"""Backbones: each family, its pre-processing, its weights, and what must not move in training."""
+
+import keras
+import numpy as np
+import pytest
+
+from skincnn import backbones, config, models, optimizers
+
+SMALLEST = (  # of each family, with random weights
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetV2B0",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "ResNet50",
+    "ResNet50V2",
+    "Xception",
+)
+
+
+def photographs(n=4, size=96, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, size, size, 3)).astype("float32")
+
+
+@pytest.fixture(scope="module")
+def small():
+    return models.build("MobileNetV3Small", 3, 48)
+
+
+@pytest.mark.parametrize("name", SMALLEST)
+def test_trained_saved_loaded_it_predicts_the_same(name, tmp_path):
+    model = models.build(name, 3, 96, "dermoscopy")
+    settings = config.RunConfig(model=name, optimizer="adamw", ema=0.9)
+    optimizers.compile_model(model, settings)
+    before = model.predict_on_batch(photographs())
+    model.train_on_batch(photographs(), np.array([0, 1, 2, 0]))
+    answers = model.predict_on_batch(photographs())
+    assert np.abs(answers - before).max() > 1e-6, "it learnt something"
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict_on_batch(photographs()), answers, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference"),
+    [
+        ("MobileNetV2", keras.applications.mobilenet_v2),
+        ("Xception", keras.applications.xception),
+        ("DenseNet121", keras.applications.densenet),
+        ("ResNet50", keras.applications.resnet),
+        ("ResNet50V2", keras.applications.resnet_v2),
+        ("VGG16", keras.applications.vgg16),
+        ("InceptionV3", keras.applications.inception_v3),
+        ("EfficientNetV2B0", keras.applications.efficientnet_v2),
+        ("MobileNetV3Small", keras.applications.mobilenet_v3),
+        ("ConvNeXtTiny", keras.applications.convnext),
+    ],
+)
+def test_pre_processing_is_the_one_the_family_was_trained_with(name, reference):
+    x = photographs(2, 8)
+    wanted = reference.preprocess_input(x.copy())
+    for layer in backbones.preprocessing(name):
+        x = layer(x)
+    np.testing.assert_allclose(np.asarray(x), wanted, atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_weights_and_global_state_is_as_it_was():
+    import random
+
+    random.seed(5)
+    wanted = random.random()
+    random.seed(5)
+    a, b, c = (backbones.build("MobileNetV3Small", seed=s).get_weights() for s in (1, 1, 2))
+    assert random.random() == wanted and keras.config.dtype_policy().name == "float32"
+    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+    assert not all(np.array_equal(x, y) for x, y in zip(a, c, strict=True))
+    mixed = backbones.build("MobileNetV3Small", dtype="mixed_bfloat16")
+    assert {la.compute_dtype for la in mixed.layers} == {"bfloat16"}
+    assert keras.config.dtype_policy().name == "float32"
+
+
+# --- fine-tuning ----------------------------------------------------------------------------
+
+
+def trained(model, share):
+    backbones.hold(model, share)
+    optimizers.compile_model(model, config.RunConfig(learning_rate=0.01))
+    before = {w.path: np.array(w) for w in model.weights}
+    for _ in range(2):
+        model.fit(photographs(8, 48), np.arange(8) % 3, verbose=0)
+    return {path for path, value in before.items() if not np.array_equal(value, _now(model, path))}
+
+
+def _now(model, path):
+    return np.array(next(w for w in model.weights if w.path == path))
+
+
+def test_moving_statistics_do_not_change_in_fine_tuning(small):
+    moved = trained(small, 1.0)
+    assert moved and not [path for path in moved if "moving_" in path]
+    assert not [path for path in moved if path.endswith(("gamma", "beta"))]
+    # the check itself: without holding them they do
+    small.get_layer("backbone").trainable = True
+    optimizers.compile_model(small, config.RunConfig())
+    before = [np.array(w) for w in small.weights if "moving_mean" in w.path]
+    small.fit(photographs(8, 48), np.arange(8) % 3, verbose=0)
+    after = [np.array(w) for w in small.weights if "moving_mean" in w.path]
+    assert not all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_a_share_trains_from_the_top(small):
+    names = [la.name for la in small.get_layer("backbone").layers if la.weights]
+    moved = {path.split("/")[-2] for path in trained(small, 0.25)}
+    held = names[: round(0.75 * len(names))]
+    assert "classifier" in moved and not moved & set(held) and moved & set(names)
+    assert {path.split("/")[0] for path in trained(small, 0.0)} == {"classifier"}
+
+
+# --- weights --------------------------------------------------------------------------------
+
+
+def test_weights_from_a_file_and_a_saved_backbone_of_any_size(tmp_path, small, monkeypatch):
+    backbone = backbones.build("MobileNetV3Small", seed=7)
+    backbone.save_weights(tmp_path / "own.weights.h5")
+    (tmp_path / "models").mkdir()
+    fixed = keras.applications.MobileNetV3Small(
+        include_top=False, weights=None, input_shape=(64, 64, 3)
+    )
+    fixed.set_weights(backbone.get_weights())
+    fixed.save(tmp_path / "models" / "whole.keras")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    x = photographs(2, 96)
+    wanted = backbone.predict_on_batch(x)
+    one = backbones.build("MobileNetV3Small", str(tmp_path / "own.weights.h5"))
+    other = backbones.build("any name", "whole.keras")  # found in Keras's folder
+    for model in (one, other):
+        np.testing.assert_allclose(model.predict_on_batch(x), wanted, atol=1e-5)
+
+
+def test_weights_that_are_not_there_or_do_not_fit_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(backbones.WeightsError, match=r"'no\.weights\.h5': no such file"):
+        backbones.build("MobileNetV2", "no.weights.h5")
+    (tmp_path / "cut.weights.h5").write_bytes(b"\x89HDF")
+    with pytest.raises(backbones.WeightsError, match=r"cut\.weights\.h5 does not fit MobileNetV2"):
+        backbones.build("MobileNetV2", str(tmp_path / "cut.weights.h5"))
+    (tmp_path / "cut.keras").write_bytes(b"PK")
+    with pytest.raises(backbones.WeightsError, match="not a saved backbone"):
+        backbones.build("x", str(tmp_path / "cut.keras"))
+
+
+def test_without_network_imagenet_weights_are_one_clear_line(tmp_path, monkeypatch):
+    def offline(*_, **__):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    with pytest.raises(backbones.WeightsError, match="could not be fetched") as told:
+        backbones.build("MobileNetV2", "imagenet")
+    assert "\n" not in str(told.value)
+
+
+def test_unknown_names_are_told_with_those_there_are():
+    with pytest.raises(ValueError, match=r"'VGG99' is unknown.*baseline.*MobileNetV2"):
+        models.build("VGG99", 3, 96)
+    with pytest.raises(ValueError, match="trained from scratch"):
+        models.build("baseline", 3, 96, weights="imagenet")
