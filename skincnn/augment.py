@@ -135,21 +135,6 @@ def layers(recipe: str, seed: int = 0) -> list[keras.layers.Layer]:
     ]
 
 
-def turned(images: np.ndarray, n: int = 8):
-    """Photographs turned and mirrored: what a grid of square pixels allows without resampling.
-
-    Args:
-        images: (N, S, S, 3).
-        n: how many of the eight.
-
-    Yields:
-        (N, S, S, 3), the photographs themselves first; not copied.
-    """
-    for at in range(n):
-        view = np.rot90(images, at % 4, axes=(1, 2)) if at % 4 else images
-        yield view[:, :, ::-1] if at >= 4 else view
-
-
 def views(image: np.ndarray, recipe: str = "flip_rotate_zoom", n: int = 9, seed: int = 0):
     """One photograph as training sees it, several times.
 

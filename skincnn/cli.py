@@ -332,6 +332,150 @@ def three_scoreboards(
     _tell(table, folder, shown, as_json)
 
 
+@experiment.command("ablation")
+def one_switch_at_a_time(
+    preset: Annotated[Preset, typer.Option(help="The recipe without them.")] = Preset.transfer,
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option(help="Part of a switch's name; default: all of them.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
+    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    precision: HowPrecise = None,
+    more: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """What each switch of the recipe adds, over paired seeds, on one fold's inner part.
+
+    Example: skincnn experiment ablation --image-size 128 --switch mixup --switch focal
+    """
+    from skincnn import ablations, experiments
+
+    settings = _settings(
+        preset.value,
+        more,
+        epochs=epochs,
+        image_size=image_size,
+        precision=precision,
+        fold=fold,
+        protocol=Protocol.clean,
+        inner_fraction=ablations.INNER,
+    )
+    chosen = {
+        name: changes
+        for name, changes in ablations.SWITCHES.items()
+        if not switch or any(part.lower() in name.lower() for part in switch)
+    }
+    if not chosen:
+        raise ValueError(f"no switch is named so: choose of {', '.join(ablations.SWITCHES)}")
+    index = _load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "ablation")
+    with _told_when_stopped():
+        table = ablations.switches(index, settings, folder, chosen, seeds, progress=not as_json)
+    _tell(table, folder, table.round(3).to_string(index=False), as_json)
+
+
+@experiment.command("backbones")
+def one_recipe_on_many_networks(
+    network: Annotated[
+        list[str], typer.Option(help="MODEL or MODEL=WEIGHTS, several times.", metavar="MODEL")
+    ],
+    preset: Annotated[Preset, typer.Option(help="The recipe.")] = Preset.transfer,
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
+    epochs: Epochs = None,
+    image_size: ImageSize = None,
+    precision: HowPrecise = None,
+    more: Set = None,
+    as_json: AsJson = False,
+) -> None:
+    """Parameters, minutes and accuracy of several networks under one recipe.
+
+    Example: skincnn experiment backbones --network MobileNetV2=imagenet --network compact
+    """
+    settings = _settings(
+        preset.value,
+        more,
+        epochs=epochs,
+        image_size=image_size,
+        precision=precision,
+        fold=fold,
+        protocol=Protocol.clean,
+    )
+    from skincnn import ablations, experiments
+
+    networks = {}
+    for text in network:
+        model, _, weights = text.partition("=")
+        networks[model] = weights
+    index = _load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "backbones")
+    with _told_when_stopped():
+        table = ablations.backbones(index, settings, networks, folder, progress=not as_json)
+    _tell(table, folder, table.round(3).to_string(index=False), as_json)
+
+
+@experiment.command("robustness")
+def worse_photographs(
+    model: Annotated[list[Path], typer.Option(help="A run with its weights, several times.")],
+    source: Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    most: Annotated[int, typer.Option(min=0, help="Photographs at most; 0: all held out.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Accuracy and calibration under blur, noise, compression, exposure, cast, hairs, small size.
+
+    Example: skincnn experiment robustness --model outputs/local/isic9_transfer
+    """
+    from skincnn import experiments, robustness, runs
+
+    index = _load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "robustness")
+    models = {path.resolve().name: runs.Run(path) for path in model}
+    with _told_when_stopped():
+        table = robustness.curves(models, index, folder, most=most, progress=not as_json)
+    shown = table.pivot_table("balanced_accuracy", ["model", "kind"], "strength")
+    _tell(table, folder, shown.round(3).to_string(), as_json)
+
+
+@app.command("ensemble")
+def several_as_one(
+    folders: Annotated[list[Path], typer.Argument(help="Runs or cross-validations.")],
+    out: Annotated[Path, typer.Option(help="Where predictions.csv and metrics.json go.")],
+    how: Annotated[
+        str, typer.Option(help="mean, rank, or weighted (chosen on the inner parts).")
+    ] = "mean",
+    as_json: AsJson = False,
+) -> None:
+    """Average the predictions of several runs of the same photographs, from their files.
+
+    Example: skincnn ensemble outputs/runs/a_cv outputs/runs/b_cv --out outputs/local/both
+    """
+    from skincnn import ensembles, evaluate, predictions, runs
+
+    tables = [predictions.read(folder / "predictions.csv") for folder in folders]
+    inner = [ensembles.inner_parts(folder) for folder in folders] if how == "weighted" else None
+    table, weights = ensembles.combine(tables, how, inner)
+    predictions.write(table, out / "predictions.csv")
+    metrics = evaluate.metrics(predictions.read(out / "predictions.csv"))
+    runs.write_json(out / "metrics.json", metrics)
+    named = weights.set_axis([folder.name for folder in folders], axis=1).round(4)
+    members = {
+        "members": [folder.name for folder in folders],
+        "how": how,
+        "weights": {str(fold): row for fold, row in named.to_dict("index").items()},
+    }
+    runs.write_json(out / "config.json", members)
+    if as_json:
+        print(json.dumps({"run": str(out), **members, **metrics}, indent=1))
+    else:
+        print(f"{named.to_string()}\n\n{evaluate.summary(metrics)}")
+
+
 @app.command("evaluate")
 def score(
     table: Annotated[Path, typer.Argument(help="A predictions.csv.")],
@@ -361,7 +505,8 @@ def score(
         )
     from skincnn import evaluate, predictions, subgroups, summaries
 
-    frame = predictions.read(table)
+    mapping = predictions.read_map(names) if names else None
+    frame = predictions.read(table, mapping)
     answer = evaluate.metrics(frame)
     texts = [summaries.summary(answer)]
     if against:
@@ -379,11 +524,16 @@ def score(
 
 @app.command("predict")
 def classify(
-    place: Annotated[Path, typer.Argument(metavar="FILE_OR_FOLDER")],
+    place: Annotated[
+        str, typer.Argument(metavar="FILE_OR_FOLDER_OR_SET", help="What to classify.")
+    ],
     model: Annotated[Path, typer.Option(help="A run folder with its weights.")],
     csv: Annotated[Path | None, typer.Option(help="Write the probabilities here.")] = None,
 ) -> None:
     """Classify photographs with a trained run.
+
+    A set (its name, or a table of labels) is written with its own labels, whatever the run's
+    classes are: `skincnn evaluate --map` says which of them mean the same.
 
     Example: skincnn predict --model outputs/local/sample_baseline photo.jpg --csv answers.csv
     """
@@ -391,27 +541,35 @@ def classify(
 
     from skincnn import predict, runs
 
-    files = predict.find(place)
     run = runs.Run(model)
-    network, classes = run.model, run.classes
-    stream = predict.answers(
-        files,
-        lambda batch: network.predict_on_batch(batch.astype("float32")),
-        run.config.image_size,
-    )
+    root, files, facts = _to_classify(place)
+    stream = predict.answers(files, run.classify, run.config.image_size)
     results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
     for result in results:
         if result.problem:
             print(f"{result.file}: {result.problem}", file=sys.stderr)
         elif csv is None or len(files) <= 10:
-            best = sorted(zip(result.probabilities, classes, strict=True), reverse=True)[:3]
+            best = sorted(zip(result.probabilities, run.classes, strict=True), reverse=True)[:3]
             print(f"{result.file}: " + ", ".join(f"{name} {p:.0%}" for p, name in best))
     if csv:
-        root = place if place.is_dir() else place.parent
-        predict.write(results, classes, root, csv, run.config.seed)
+        predict.write(results, run.classes, root, csv, run.config.seed, facts)
         print(f"{sum(not r.problem for r in results)} photographs → {csv}")
     print(NOTICE, file=sys.stderr)
     raise typer.Exit(1 if any(r.problem for r in results) else 0)
+
+
+def _to_classify(place: str) -> tuple[Path, list[Path], dict | None]:
+    """What to classify: the folder paths are told from, the files, and what a set says of them."""
+    from skincnn import predict
+
+    path = Path(place)
+    if path.suffix != ".csv" and path.exists():
+        return path if path.is_dir() else path.parent, predict.find(path), None
+    from skincnn import data
+
+    index = data.usable(_load(place))
+    facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
+    return Path(index.attrs["root"]), data.paths(index), facts
 
 
 def _settings(preset: str, more: list[str] | None = None, **changes) -> config.RunConfig:

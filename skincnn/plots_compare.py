@@ -211,6 +211,44 @@ def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def robustness(table: pd.DataFrame) -> np.ndarray:
+    """Balanced accuracy by strength of corruption, a panel a kind, a line a network.
+
+    Args:
+        table: `robustness.curves`'.
+
+    Returns:
+        The grid of `Axes`; dotted is the mean confidence of the first network's answers: where it
+        stays up while the line falls, the network does not know that it does not know.
+    """
+    kinds, models = list(dict.fromkeys(table["kind"])), list(dict.fromkeys(table["model"]))
+    columns = min(4, len(kinds))
+    rows = -(-len(kinds) // columns)
+    size = (2.7 * columns, 2.5 * rows + 0.5)
+    figure, axes = plots.plt.subplots(
+        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+    )
+    for ax, kind in zip(axes.flat, kinds, strict=False):
+        for at, model in enumerate(models):
+            some = table[(table["kind"] == kind) & (table["model"] == model)]
+            colour = plots.COLOURS[at % len(plots.COLOURS)]
+            x, y = some["strength"], some["balanced_accuracy"]
+            low, high = some["balanced_accuracy_low"], some["balanced_accuracy_high"]
+            ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+            ax.plot(x, y, "o-", color=colour, markersize=4, label=model)
+            if at == 0:
+                ax.plot(x, some["confidence"], ":", color=colour, label=f"{model}: confidence")
+        ax.set(title=kind, ylim=(0, 1))
+        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    for ax in axes.flat[len(kinds) :]:
+        ax.set_visible(False)
+    figure.supxlabel("strength (0: the photograph as it is)")
+    figure.supylabel("balanced accuracy")
+    handles = axes.flat[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=min(3, len(handles[0])))
+    return axes
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 

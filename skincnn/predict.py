@@ -5,7 +5,7 @@ What computes the probabilities is passed in, so one path from file to table ser
 
 import csv
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -77,12 +77,18 @@ def answers(
 
 
 def write(
-    results: Sequence[Answer], classes: Sequence[str], root: Path, path: str | Path, seed: int
+    results: Sequence[Answer],
+    classes: Sequence[str],
+    root: Path,
+    path: str | Path,
+    seed: int,
+    facts: Mapping[str, Mapping[str, str]] | None = None,
 ) -> None:
     """Write the answers that are there, in the columns `evaluate` reads; whole or not at all.
 
     The label is the folder a photograph lies in where that is one of the classes, else empty: such
-    a table has no score. `seed` is that of the run which answered.
+    a table has no score. `seed` is that of the run which answered. `facts` says of each file,
+    relative to the root, its `label` (of whatever classes), `group` and `split` instead.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,6 +102,8 @@ def write(
             name = result.file.relative_to(root).as_posix()
             label = result.file.parent.name if result.file.parent.name in classes else ""
             identity = labels.image_id(result.file.stem)
-            row = [name, identity, identity or name, label, "", "", seed]
+            known = {"group": identity or name, "label": label, "split": ""}
+            known |= (facts or {}).get(name, {})
+            row = [name, identity, known["group"], known["label"], known["split"], "", seed]
             table.writerow([*row, *(f"{p:.6f}" for p in result.probabilities)])
     os.replace(temporary, path)

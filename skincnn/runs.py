@@ -22,9 +22,10 @@ import platform
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from skincnn import config, data, predictions, splits
+from skincnn import config, data, predictions, splits, views
 
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
@@ -101,6 +102,11 @@ class Run:
         except Exception as error:
             # Keras calls a cut file "not found"; other damage comes as nearly any exception.
             raise RunError(f"{path}: damaged, or of another version: {error}") from None
+
+    def classify(self, pixels: np.ndarray) -> np.ndarray:
+        """Probabilities (B, C) of photographs, uint8 (B, H, W, 3) at the run's size, read and
+        averaged over views as the run's own predictions were."""
+        return views.probabilities(self.model.predict_on_batch, pixels, self.config)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from skincnn import (
-    augment,
     backbones,
     balance,
     checkpoints,
@@ -33,6 +32,7 @@ from skincnn import (
     runs,
     splits,
     transfer,
+    views,
 )
 
 
@@ -322,7 +322,7 @@ def _answer(model, pixels, rows, classes, settings) -> pd.DataFrame:
     numbers = np.zeros(len(pixels), np.int32)  # not looked at
     answers = [
         model.predict(pipeline.batches(view, numbers, settings.batch_size), verbose=0)
-        for view in augment.turned(pixels, settings.views)
+        for view in views.turned(pixels, settings.views)
     ]
     return predictions.frame(rows, np.mean(answers, axis=0), classes, settings.seed)
 

@@ -19,6 +19,7 @@ LAYERS = (
     {
         "images",
         "hair",
+        "views",
         "corruptions",
         "feed",
         "folders",
@@ -57,7 +58,7 @@ LAYERS = (
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
     {"pipeline", "tfrecords", "transfer"},  # batches for a backend
     {"train", "explain", "export"},
-    {"crossval", "experiments", "ablations"},  # many runs
+    {"crossval", "experiments", "ablations", "robustness"},  # many runs
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
 # Within a row only these, so that no two modules need each other.
@@ -69,6 +70,7 @@ WITHIN = {
     ("folders", "images"),
     ("data", "images"),
     ("data", "folders"),
+    ("views", "hair"),
     ("data", "labelled"),
     ("labelled", "images"),
     ("ensembles", "predictions"),

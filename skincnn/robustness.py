@@ -1,0 +1,135 @@
+"""How a trained network does on worse photographs than it was judged on (see `corruptions`)."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from skincnn import (
+    corruptions,
+    data,
+    evaluate,
+    pipeline,
+    plots_compare,
+    predictions,
+    runs,
+    views,
+)
+
+
+def curves(
+    models: Mapping[str, runs.Run],
+    index: pd.DataFrame,
+    folder: str | Path | None = None,
+    kinds: Sequence[str] = (*corruptions.CORRUPTIONS,),
+    most: int = 0,
+    seed: int = 0,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Balanced accuracy and calibration under every corruption, in five strengths.
+
+    Args:
+        models: name -> a finished run with its weights.
+        index: of the set they were trained on; each is asked about its own held-out photographs.
+        folder: where `robustness.csv` and `robustness.png` go, with each part in a file of its own
+            (an interrupted call goes on); None keeps nothing.
+        kinds: of `corruptions.CORRUPTIONS`.
+        most: photographs at most, drawn at random; 0 takes all.
+        seed: of the corruptions and the draw.
+        progress: show a bar.
+
+    Returns:
+        A row a model, kind and strength (0 is the photograph as it is): `model`, `kind`,
+        `strength`, `n`, `balanced_accuracy` with `_low` and `_high`, `calibration_error`,
+        `confidence` (mean of the highest probability). All 0…1.
+
+    Raises:
+        ValueError: a run's held-out photographs are not in the index.
+    """
+    rows = []
+    work = [(kind, strength) for kind in kinds for strength in corruptions.STRENGTHS]
+    with tqdm(total=len(models) * (1 + len(work)), desc="corrupting", disable=not progress) as bar:
+        for name, run in models.items():
+            answers = _Asked(run, index, most, seed)
+            plain = None
+            for kind, strength in [("", 0), *work]:
+                kept = folder and Path(folder) / "parts" / f"{name}_{kind}_{strength}.csv"
+                table = _kept(kept, lambda k=kind, s=strength, a=answers: a.to(k, s, seed))
+                row = {"model": name, "kind": kind, "strength": strength, **_figures(table)}
+                if strength == 0:
+                    plain = row
+                    rows += [{**plain, "kind": kind} for kind in kinds]
+                else:
+                    rows.append(row)
+                bar.update()
+    table = pd.DataFrame(rows)
+    table = table.sort_values(["model", "kind", "strength"], ignore_index=True)
+    if folder:
+        text = table.to_csv(index=False, float_format="%.6f")
+        runs.write_text(Path(folder) / "robustness.csv", text)
+        figure = plots_compare.robustness(table).flat[0].figure
+        figure.savefig(Path(folder) / "robustness.png", dpi=110, bbox_inches="tight")
+        plt.close(figure)
+    return table
+
+
+class _Asked:
+    """A run and its held-out photographs, decoded once."""
+
+    def __init__(self, run: runs.Run, index: pd.DataFrame, most: int, seed: int):
+        self.run = run
+        files = list(run.predictions["file"])
+        rows = data.usable(index)
+        rows = rows[rows["file"].isin(files)].reset_index(drop=True)
+        if len(rows) != len(set(files)):
+            raise ValueError(
+                f"{run.folder}: {len(set(files)) - len(rows)} of its {len(set(files))} held-out "
+                f"photographs are not in the set {index.attrs.get('name', '')!r}"
+            )
+        # the run's own names: an audit may have corrected a folder's
+        told = run.predictions.drop_duplicates("file").set_index("file")
+        rows = rows.assign(label=rows["file"].map(told["label"]))
+        if most and most < len(rows):
+            some = np.random.default_rng(seed).permutation(len(rows))[:most]
+            rows = rows.iloc[np.sort(some)].reset_index(drop=True)
+        self.rows = rows
+        self.pixels = pipeline.decode(rows, run.config.image_size, progress=False)
+
+    def to(self, kind: str, strength: int, seed: int) -> pd.DataFrame:
+        pixels = self.pixels
+        if strength:
+            pixels = corruptions.corrupt(pixels, kind, strength, seed)
+        zeros = np.zeros(len(pixels), np.int32)
+        answers = [
+            self.run.model.predict(pipeline.batches(view, zeros), verbose=0)
+            for view in views.turned(pixels, self.run.config.views)
+        ]
+        return predictions.frame(
+            self.rows, np.mean(answers, axis=0), self.run.classes, self.run.config.seed
+        )
+
+
+def _kept(path: Path | None, make) -> pd.DataFrame:
+    if path and path.is_file():
+        return predictions.read(path)
+    table = make()
+    if path:
+        predictions.write(table, path)
+    return table
+
+
+def _figures(table: pd.DataFrame) -> dict:
+    metrics = evaluate.metrics(table)
+    balanced = metrics["balanced_accuracy"]
+    probabilities = table[predictions.probability_columns(table)].to_numpy()
+    return {
+        "n": metrics["n"],
+        "balanced_accuracy": balanced["value"],
+        "balanced_accuracy_low": balanced["low"],
+        "balanced_accuracy_high": balanced["high"],
+        "calibration_error": metrics["ece"]["value"],
+        "confidence": float(probabilities.max(axis=1).mean()),
+    }
