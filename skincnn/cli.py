@@ -493,6 +493,10 @@ def score(
         str | None,
         typer.Option("--data", help="The set instead: its metadata, and skin_tone measured on it."),
     ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option("--map", help="A CSV from,to: labels of an outside set, and our classes."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score saved predictions, with 95 % intervals; needs no model.
