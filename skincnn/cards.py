@@ -1,0 +1,182 @@
+"""A model card, written from a run's own files (Mitchell et al. 2019)."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from skincnn import config, evaluate, predictions, runs
+
+NOT_MEDICAL = (
+    "**This is not a medical device.** It is for learning and research. No photograph's answer is "
+    "a diagnosis, and a mole that worries you belongs in front of a doctor."
+)
+SUBGROUPS = ("source", "skin_tone", "age", "sex", "site")
+
+
+def card(folder: str | Path, facts: pd.DataFrame | None = None, command: str = "") -> str:
+    """The card of a run or a cross-validation, as Markdown.
+
+    Args:
+        folder: with `config.json`, `predictions.csv`.
+        facts: about the photographs (see `subgroups.of`): figures are split by what it has of
+            `SUBGROUPS`.
+        command: that made the run.
+
+    Raises:
+        runs.RunError, predictions.PredictionsError: a file is not there, or not sound.
+    """
+    run = runs.Run(Path(folder))
+    table, info = run.predictions, run.info
+    metrics = evaluate.metrics(table)
+    settings, about = info["config"], info["data"]
+    default = config.RunConfig().asdict()
+    changed = {k: v for k, v in settings.items() if default.get(k) != v and k != "preset"}
+    lines = [
+        f"# Model card: {run.name}",
+        "",
+        NOT_MEDICAL,
+        "",
+        "## What it is",
+        "",
+        f"- Network `{settings['model']}`, {settings['image_size']} × {settings['image_size']} "
+        f"pixels, {len(info['classes'])} classes: {', '.join(info['classes'])}.",
+        f"- Settings that differ from the defaults: {_settings(changed)}.",
+        f"- Precision {info['precision_used']}; seeds {', '.join(_seeds(table))}; "
+        f"{_versions(info.get('versions', {}))}.",
+        "",
+        "## Data and protocol",
+        "",
+        f"- Set `{about.get('name', '')}`, protocol `{settings['protocol']}`: "
+        f"{_PROTOCOLS[settings['protocol']]}",
+        f"- {metrics['n_files']:,} photographs in {metrics['n_groups']:,} groups of related ones "
+        "are scored, each by a network that it did not train.",
+        f"- Fingerprints: rows `{about['rows_sha256'][:16]}`, photographs "
+        f"`{about['pixels_sha256'][:16]}`.",
+        *([f"- Command: `{command}`"] if command else []),
+        "",
+        "## Figures",
+        "",
+        "With 95 % intervals, by bootstrap over groups.",
+        "",
+        "```",
+        evaluate.summary(metrics),
+        "```",
+        "",
+        "By class:",
+        "",
+        _markdown(_classes(metrics)),
+        "",
+        "## Where it fails",
+        "",
+        *_failures(table),
+        "",
+    ]
+    if facts is not None:
+        lines += ["## For whom it was measured", "", *_by_subgroup(table, facts)]
+    lines += [
+        "## Use and misuse",
+        "",
+        "- Meant for: teaching, comparing methods, looking at what such a network does and misses.",
+        "- Not meant for: deciding about a person, screening, triage, clinical photographs taken "
+        "without a dermatoscope, body parts or skin tones that the table above hardly has.",
+        "- Every answer is one of the classes above, whatever the photograph shows: another "
+        "disease, or no skin at all, gets one of these names too.",
+        "- The classes come from different collections: part of the accuracy is the camera "
+        "(see the audit, and melanoma against nevus, which the camera does not give away).",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+_PROTOCOLS = {
+    "clean": "audited index, grouped folds; no photograph, lesion or patient on both sides. An "
+    "inner part of each fold's training rows made every choice.",
+    "published": "a random split of the published Train folder: relatives stand on both sides.",
+    "split_first": "a random split of Train, copies of training photographs only; relatives in the "
+    "folders themselves stand on both sides.",
+}
+
+
+def _settings(changed: dict) -> str:
+    return ", ".join(f"`{name}={value}`" for name, value in changed.items()) or "none"
+
+
+def _seeds(table: pd.DataFrame) -> list[str]:
+    return [str(seed) for seed in sorted(set(table["seed"]))]
+
+
+def _versions(versions: dict) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or "no versions"
+
+
+def _share(figure: dict) -> str:
+    if figure["value"] is None:
+        return "–"
+    return f"{100 * figure['value']:.1f} ({100 * figure['low']:.1f} to {100 * figure['high']:.1f})"
+
+
+def _classes(metrics: dict) -> pd.DataFrame:
+    rows = {}
+    for name, row in metrics["per_class"].items():
+        rows[name] = {
+            "photographs": row["support"],
+            **{
+                column: _share(row[column])
+                for column in ("sensitivity", "specificity", "precision", "auc")
+                if column in row
+            },
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class, in %")
+
+
+def _failures(table: pd.DataFrame) -> list[str]:
+    """The commonest mistakes, in words."""
+    true, predicted, _ = predictions.answers(table)
+    names = predictions.classes(table)
+    wrong = pd.DataFrame({"true": true, "predicted": predicted})
+    counts = wrong[true != predicted].value_counts().head(6)
+    sizes = pd.Series(true).value_counts()
+    return [
+        f"- {n} of {sizes[t]} {names[t]} ({n / sizes[t]:.0%}) are called {names[p]}."
+        for (t, p), n in counts.items()
+    ]
+
+
+def _by_subgroup(table: pd.DataFrame, facts: pd.DataFrame) -> list[str]:
+    lines = []
+    for column in SUBGROUPS:
+        if column not in facts or (facts[column].fillna("") == "").all():
+            continue
+        split = evaluate.by(table, facts, column)
+        rows = {
+            name: {
+                "photographs": int(row["n"]),
+                "classes": int(row["classes"]),
+                "accuracy, %": _share(_figure(row, "accuracy")),
+                "balanced accuracy, %": _share(_figure(row, "balanced_accuracy")),
+            }
+            for name, row in split.iterrows()
+        }
+        frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis(column.replace("_", " "))
+        lines += [_markdown(frame), ""]
+    note = "Balanced accuracy is over the classes that a row has: rows with other classes differ "
+    return [
+        *lines,
+        note + "for that reason alone. Skin tone is measured on the photograph, roughly.",
+        "",
+    ]
+
+
+def _figure(row: pd.Series, name: str) -> dict:
+    value = row[name]
+    found = {"value": value, "low": row[f"{name}_low"], "high": row[f"{name}_high"]}
+    return found if pd.notna(value) else {"value": None}
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    head = [frame.index.name or "", *map(str, frame.columns)]
+    rows = [
+        [str(name), *map(str, row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+    ]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
