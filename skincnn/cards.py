@@ -121,9 +121,10 @@ def _classes(metrics: dict) -> pd.DataFrame:
         rows[name] = {
             "photographs": row["support"],
             **{
-                column: _share(row[column])
+                column: _share(
+                    {"value": row[column], **metrics["per_class_intervals"][name][column]}
+                )
                 for column in ("sensitivity", "specificity", "precision", "auc")
-                if column in row
             },
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("class, in %")

@@ -442,6 +442,26 @@ def worse_photographs(
     _tell(table, folder, shown.round(3).to_string(), as_json)
 
 
+@app.command("card")
+def model_card(
+    run: Annotated[Path, typer.Argument(help="A run or a cross-validation.")],
+    out: Annotated[Path, typer.Option(help="Where the card goes.")] = Path("MODEL_CARD.md"),
+    source: Annotated[
+        str | None, typer.Option("--data", help="The set: figures by skin tone, age, … too.")
+    ] = None,
+    command: Annotated[str, typer.Option(help="That made the run; stands on the card.")] = "",
+) -> None:
+    """Write a model card from a run's own files.
+
+    Example: skincnn card outputs/runs/isic9_transfer_cv --data isic9
+    """
+    from skincnn import cards, runs
+
+    facts = _facts(source, "skin_tone", quiet=False) if source else None
+    runs.write_text(out, cards.card(run, facts, command))
+    print(out)
+
+
 @app.command("ensemble")
 def several_as_one(
     folders: Annotated[list[Path], typer.Argument(help="Runs or cross-validations.")],
@@ -497,6 +517,9 @@ def score(
         Path | None,
         typer.Option("--map", help="A CSV from,to: labels of an outside set, and our classes."),
     ] = None,
+    between: Annotated[
+        str | None, typer.Option(help="Two classes alone too: melanoma,nevus.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Score saved predictions, with 95 % intervals; needs no model.
@@ -516,6 +539,12 @@ def score(
     if against:
         answer["against"] = evaluate.compare(frame, predictions.read(against))
         texts.append(f"\nagainst {against}\n" + summaries.comparison(answer["against"]))
+    if between:
+        pair = [name.strip() for name in between.split(",")]
+        if len(pair) != 2:
+            raise ValueError(f"--between {between!r}: give two classes, melanoma,nevus")
+        answer["between"] = evaluate.between(frame, *pair)
+        texts.append(f"\n{pair[0]} against {pair[1]} alone\n{summaries.summary(answer['between'])}")
     if by:
         facts = subgroups.read(index) if index else _facts(source, by, quiet=as_json)
         split = evaluate.by(frame, facts, by)

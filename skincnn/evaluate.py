@@ -109,6 +109,43 @@ def metrics(
     }
 
 
+def between(
+    frame: "pd.DataFrame",
+    one: str = "melanoma",
+    other: str = "nevus",
+    replicates: int = 1000,
+    seed: int = 0,
+) -> dict:
+    """`metrics` of two classes alone: their photographs, and how the network divides between them.
+
+    On the nine-class set most melanomas and nevi come from other collections than the other
+    classes, so that a network can tell the rest by the camera; it cannot tell these two by it.
+
+    Args:
+        frame: a table of predictions.
+        one: the class that is looked for.
+        other: the class it is told from.
+
+    Raises:
+        ValueError: a class the table does not have, or has no photograph of.
+    """
+    import pandas as pd
+
+    names = classes(frame)
+    columns = probability_columns(frame)
+    for name in (one, other):
+        if name not in names or not (frame["label"] == name).any():
+            raise ValueError(f"no photographs of {name!r} in the table: {', '.join(names)}")
+    pair_ = [columns[names.index(name)] for name in (one, other)]
+    rows = frame[frame["label"].isin((one, other))].reset_index(drop=True)
+    shares = rows[pair_].to_numpy(np.float64)
+    sums = shares.sum(axis=1, keepdims=True)
+    shares = np.where(sums > 0, shares / np.where(sums > 0, sums, 1), 0.5)
+    facts = rows.drop(columns=columns)
+    two = pd.concat([facts, pd.DataFrame(shares, columns=pair_)], axis=1)
+    return metrics(two, replicates, seed, positive=one)
+
+
 def confusion(frame: "pd.DataFrame") -> "pd.DataFrame":
     """Counts (C, C) by class name: rows are true classes, columns predicted ones."""
     import pandas as pd
