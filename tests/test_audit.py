@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import tables
 from PIL import Image, ImageFilter
 
 from skincnn import audit, config, data, sample
@@ -265,3 +266,18 @@ def test_misnamed_and_lesions_of_the_real_set_counted_from_the_facts(real_found,
     assert counts["lesions"]["across_split"] == sum(
         len(s) == 2 for lesion, s in sides.items() if lesion
     )
+
+
+def test_a_label_is_doubted_where_another_class_is_surer():
+    table = tables.make(120, names=["melanoma", "nevus", "wart"], skill=4)
+    columns = ["p_melanoma", "p_nevus", "p_wart"]
+    sure = table[columns].to_numpy().argmax(axis=1)
+    table["label"] = np.array(["melanoma", "nevus", "wart"])[sure]  # all agree
+    assert audit.suspicious(table).empty
+    at = int(np.flatnonzero(sure == 1)[0])
+    table.loc[at, columns] = [0.97, 0.02, 0.01]
+    [doubt] = audit.suspicious(table).itertuples()
+    assert (doubt.file, doubt.label, doubt.suggested) == (table["file"][at], "nevus", "melanoma")
+    assert doubt.margin == pytest.approx(0.95)
+    twice = pd.concat([table, table.assign(seed=8)])
+    pd.testing.assert_frame_equal(audit.suspicious(twice), audit.suspicious(table))

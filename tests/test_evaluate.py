@@ -269,3 +269,17 @@ def test_a_subgroup_says_which_classes_it_lacks():
     assert list(got["classes"]) == [1, 8]
     assert got.loc["back", "balanced_accuracy"] == got.loc["back", "accuracy"]
     assert np.isnan(got.loc["back", "partial_auc"])
+
+
+def test_two_classes_alone_are_scored_as_a_table_of_two():
+    frame = make(400, skill=1.5)
+    found = evaluate.between(frame, "melanoma", "nevus", replicates=50)
+    rows = frame[frame["label"].isin(["melanoma", "nevus"])]
+    share = rows["p_melanoma"] / (rows["p_melanoma"] + rows["p_nevus"])
+    truth = rows["label"] == "melanoma"
+    assert found["n"] == len(rows) and found["positive"] == "melanoma"
+    assert found["macro_auc"]["value"] == pytest.approx(
+        referee.roc_auc_score(truth, share), abs=1e-9
+    )
+    with pytest.raises(ValueError, match="no photographs of 'wart'"):
+        evaluate.between(frame, "melanoma", "wart")

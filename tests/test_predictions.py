@@ -139,3 +139,39 @@ def test_tables_of_other_photographs_are_not_compared(change, message):
     with pytest.raises(ValueError) as error:
         predictions.pair(make(10), change(make(10)))
     assert message in str(error.value)
+
+
+# --- outside sets ---------------------------------------------------------------------------
+
+
+def test_a_map_gives_outside_labels_our_names_and_leaves_the_rest_out(tmp_path):
+    table = make(6, names=["melanoma", "nevus"])
+    path = tmp_path / "p.csv"
+    predictions.write(table, path)
+    text = path.read_text().splitlines()
+    outside = ["mel", "naevus", "naevus", "wart", "mel", "Spitz"]
+    for at, name in enumerate(outside):
+        cells = text[at + 1].split(",")
+        cells[3] = name
+        text[at + 1] = ",".join(cells)
+    path.write_text("\n".join(text) + "\n")
+    with pytest.raises(predictions.PredictionsError, match="label 'mel' is not among"):
+        predictions.read(path)
+    (tmp_path / "map.csv").write_text("from,to\nmel,melanoma\nnaevus,nevus\nSpitz,nevus\nwart,\n")
+    mapping = predictions.read_map(tmp_path / "map.csv")
+    assert mapping == {"mel": "melanoma", "naevus": "nevus", "Spitz": "nevus"}
+    read = predictions.read(path, mapping)
+    assert list(read["label"]) == ["melanoma", "nevus", "nevus", "melanoma", "nevus"]
+    np.testing.assert_allclose(read["p_nevus"], table["p_nevus"].drop(3), atol=1e-9)
+    with pytest.raises(predictions.PredictionsError, match="no label is in the map"):
+        predictions.read(path, {"scar": "nevus"})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("a,b\n1,2\n", "needs columns from and to"), ("from,to\na,b\na,c\n", "line 3: 'a' stands")],
+)
+def test_a_map_that_cannot_be_read_is_named(tmp_path, text, said):
+    (tmp_path / "map.csv").write_text(text)
+    with pytest.raises(predictions.PredictionsError, match=said):
+        predictions.read_map(tmp_path / "map.csv")

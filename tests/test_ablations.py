@@ -1,0 +1,60 @@
+"""Switches and backbones: paired, on the inner part alone, and not trained twice."""
+
+import pandas as pd
+import pytest
+
+from skincnn import ablations, config, parts, predictions, splits, train
+
+SMALL = config.RunConfig(
+    model="two_conv", image_size=32, batch_size=8, epochs=1, precision="float32", folds=2
+)
+TWO = {"label smoothing": {"label_smoothing": 0.1}, "views": {"views": 8}}
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Histories and sizes that the stand-in for training does not leave."""
+    kept = parts._keep
+
+    def keep(run, source, table, given):
+        run.folder.joinpath("history.csv").write_text("epoch,seconds\n1,30\n2,90\n")
+        kept(run, source, table, given | {})
+        facts = parts.facts(table) | {"parameters": 1234}
+        parts.runs.write_json(table.with_suffix(".json"), facts)
+
+    monkeypatch.setattr(parts, "_keep", keep)
+
+
+def test_each_switch_is_paired_with_the_recipe_without(index, tmp_path, asked, small_parts, capsys):
+    table = ablations.switches(index, SMALL, tmp_path / "ablation", TWO, seeds=2)
+    assert sorted(table["switch"]) == sorted(TWO)
+    assert [s.seed for s in asked] == [123] * 3 + [124] * 3
+    assert {s.protocol for s in asked} == {"clean"} and {s.fold for s in asked} == {0}
+    assert table["gain"].is_monotonic_decreasing
+    assert ((table["gain_low"] <= table["gain"]) & (table["gain"] <= table["gain_high"])).all()
+    assert (table["minutes_off"] == 2.0).all()
+    assert (tmp_path / "ablation/ablation.png").stat().st_size > 5000
+    assert "6 of 6" in capsys.readouterr().out
+    asked.clear()
+    again = ablations.switches(index, SMALL, tmp_path / "ablation", TWO, seeds=2, progress=False)
+    assert not asked
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_no_held_out_photograph_is_scored(index, tmp_path, asked, small_parts):
+    ablations.switches(index, SMALL, tmp_path / "ablation", TWO, seeds=1, progress=False)
+    dealt = train.grouped(asked[0], index)
+    ready = splits.inner(dealt, 0, SMALL.inner_fraction)
+    inner = set(splits.validation(ready, 0)["file"])
+    tables = list((tmp_path / "ablation").glob("*_seed123.csv"))
+    assert len(tables) == 3
+    for path in tables:
+        assert set(predictions.read(path)["file"]) == inner
+
+
+def test_backbones_are_told_by_size_cost_and_accuracy(index, tmp_path, asked, small_parts):
+    networks = {"two_conv": "", "compact": ""}
+    table = ablations.backbones(index, SMALL, networks, tmp_path / "b", progress=False)
+    assert set(table["model"]) == set(networks) and [s.model for s in asked] == list(networks)
+    assert (table["minutes_an_epoch"] == 1.0).all() and (table["parameters"] == 1234).all()
+    assert (tmp_path / "b/backbones.png").stat().st_size > 5000

@@ -1,0 +1,37 @@
+"""The model card says what the run's files say, and what it is not for."""
+
+import pandas as pd
+import tables
+
+from skincnn import cards, config, evaluate, predictions, runs
+
+
+def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
+    table = tables.make(300, group=[f"L{i // 2}" for i in range(300)])
+    predictions.write(table, tmp_path / "run/predictions.csv")
+    settings = config.preset("transfer", image_size=192)
+    facts = {"name": "isic9", "rows_sha256": "a" * 64, "pixels_sha256": "b" * 64}
+    info = {
+        "config": settings.asdict(),
+        "classes": tables.NAMES,
+        "precision_used": "float32",
+        "data": facts,
+        "versions": {"keras": "3.15.1"},
+    }
+    runs.write_json(tmp_path / "run/config.json", info)
+    people = table[["file"]].assign(skin_tone=["light", "dark", ""] * 100)
+    text = cards.card(tmp_path / "run", people, "skincnn cv --preset transfer")
+    metrics = evaluate.metrics(predictions.read(tmp_path / "run/predictions.csv"))
+    assert evaluate.summary(metrics) in text
+    assert "not a medical device" in text and "192 × 192" in text and "keras 3.15.1" in text
+    assert "`label_smoothing" not in text and "`weights=imagenet`" in text
+    assert "300 photographs in 150 groups" in text
+    lines = text.splitlines()
+    [melanoma] = [line for line in lines if line.startswith("| melanoma |")]
+    sensitivity = metrics["per_class"]["melanoma"]["sensitivity"]
+    assert f"{100 * sensitivity:.1f} (" in melanoma
+    [dark] = [line for line in lines if line.startswith("| dark |")]
+    assert dark.split("|")[2].strip() == "100"
+    true, predicted, _ = predictions.answers(table)
+    worst = pd.Series(list(zip(true, predicted, strict=True)))[true != predicted].value_counts()
+    assert f"- {worst.iloc[0]} of " in text
