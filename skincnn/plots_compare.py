@@ -134,10 +134,13 @@ def networks(table: pd.DataFrame) -> np.ndarray:
         ax.set(xlim=(0, 1), title=_words(name))
         _percent(ax)
     first = table.drop_duplicates("board").set_index("board").loc[shown]
-    names = [f"{BOARDS[board]}\n(n = {n:,})" for board, n in first["n"].items()]
+    names = [
+        f"{BOARDS[row.Index]}\n(n = {row.n:,}, {row.classes} classes)" for row in first.itertuples()
+    ]
     axes[0].set_yticks(range(len(shown)), names)
     axes[0].set_ylim(len(shown) - 0.45, -0.55)
     handles = axes[0].get_legend_handles_labels()
+    axes[0].figure.get_layout_engine().set(wspace=0.08)  # or 100 % and 0 % run together
     axes[0].figure.legend(*handles, loc="outside upper center", ncols=len(presets))
     return axes
 

@@ -35,6 +35,7 @@ def leakage(**columns):
 def boards():
     rows = {
         "n": [118, 60, 2100],
+        "classes": [9, 8, 8],
         "missing": ["", "wart", "wart"],
         "accuracy": [0.36, 0.4, 0.52],
         "balanced_accuracy": [0.3, 0.35, 0.5],
@@ -94,6 +95,8 @@ def test_networks_stand_beside_each_other_on_each_board():
     accuracy, balanced = plots_compare.networks(table)
     assert words(accuracy) == ["36 %", "40 %", "52 %"] * 2
     assert words(balanced) == ["30 %", "35 %", "50 %"] * 2
+    names = [label.get_text() for label in accuracy.get_yticklabels()]
+    assert names[1].endswith("(n = 60, 8 classes)")
     assert [t.get_text() for t in accuracy.figure.legends[0].get_texts()] == ["baseline", "final"]
     figure = accuracy.figure
     figure.draw_without_rendering()
