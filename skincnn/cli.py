@@ -615,10 +615,13 @@ def _settings(preset: str, more: list[str] | None = None, **changes) -> config.R
 
 def _facts(name: str, column: str, quiet: bool):
     """What a set's own metadata and photographs say, the skin tone only where it is asked for."""
-    from skincnn import data
+    from skincnn import data, official
 
     index = data.usable(_load(name, quiet))
-    if column == "skin_tone" and column not in index:
+    known = official.facts()
+    for person in set(official.PERSON) - set(index):
+        index[person] = index["image_id"].map(known[person].to_dict()).fillna("")
+    if column == "skin_tone":
         from skincnn import skintone
 
         index[column] = skintone.measure(index, progress=not quiet).map(skintone.tone)
