@@ -77,7 +77,9 @@ def test_no_lesion_and_no_copy_of_any_fold_is_in_what_pretrains(sets):
     assert free.attrs["root"] == other.attrs["root"]
 
 
-def test_one_pretraining_serves_every_fold_and_its_weights_are_taken_over(sets, home, monkeypatch):
+def test_a_fold_is_pretrained_without_its_relatives_and_takes_the_weights_over(
+    sets, home, monkeypatch
+):
     ours, other = sets
     settings = config.RunConfig(
         model="compact",
@@ -95,7 +97,7 @@ def test_one_pretraining_serves_every_fold_and_its_weights_are_taken_over(sets, 
     fit, take_over = train.fit, transfer.take_over
 
     def note(settings, index, folder, verbose):
-        asked.append((folder, len(index)))
+        asked.append((folder, set(index["file"])))
         return fit(settings, index, folder, verbose)
 
     def noted(model, before):
@@ -110,8 +112,16 @@ def test_one_pretraining_serves_every_fold_and_its_weights_are_taken_over(sets, 
 
     monkeypatch.setattr(train, "fit", note)
     monkeypatch.setattr(transfer, "take_over", noted)
+    seen = set()
     for fold in (0, 1):
-        fit(settings.replace(fold=fold), dealt, home / f"run{fold}", 0)
-    assert asked[0] == asked[1] and asked[0][1] == len(transfer.without_relatives(other, ours))
+        run = fit(settings.replace(fold=fold), dealt, home / f"run{fold}", 0)
+        folder, used = asked[-1]
+        judges = set(run.predictions["file"])
+        judges |= set(runs.predictions.read(run.folder / "predictions_inner.csv")["file"])
+        held = dealt[dealt["file"].isin(judges)]
+        assert used == set(transfer.without_relatives(other, held)["file"])
+        assert runs.Run(folder).finished
+        seen |= used
+    assert asked[0][0] != asked[1][0], "each fold has its own"
+    assert "red/copied.jpg" in seen, "a copy of what trains may stay"
     assert all(all(same[:-1]) and not same[-1] for same in taken) and len(taken) == 2
-    assert runs.Run(asked[0][0]).finished
