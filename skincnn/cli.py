@@ -4,7 +4,6 @@ Exit code 0 is success, 1 "it ran and found problems", 2 bad input with one clea
 inside the commands, so that `--help` does not wait for TensorFlow.
 """
 
-import contextlib
 import json
 import os
 import sys
@@ -14,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from skincnn import __version__, config
+from skincnn import __version__, config, experiment_cli, options
 
 NOTICE = "skincnn is for learning and research. It is not a medical device."
 app = typer.Typer(
@@ -23,24 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."
-    ),
-]
-Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
-Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
-Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
-Epochs = Annotated[int | None, typer.Option(min=1)]
-ImageSize = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
-BatchSize = Annotated[int | None, typer.Option(min=1)]
-HowPrecise = Annotated[Precision | None, typer.Option()]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, several times."),
-]
+app.add_typer(experiment_cli.experiment, name="experiment")
 Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
 
 
@@ -62,7 +44,7 @@ def main() -> None:
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(as_json: options.AsJson = False) -> None:
     """Say what this machine has: versions, devices, cores, memory, data.
 
     Example: skincnn doctor
@@ -136,7 +118,7 @@ def audit_set(
     report: Annotated[
         Path | None, typer.Option(help="Write report.html and the tables into this folder.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find what is wrong with a set: copies, misnamed photographs, leaks, shortcuts, bad files.
 
@@ -158,25 +140,27 @@ def audit_set(
 
 @app.command("train")
 def train_run(
-    preset: Annotated[Preset, typer.Option(help="Which recipe.")] = Preset.baseline,
-    source: Data = None,
+    preset: Annotated[options.Preset, typer.Option(help="Which recipe.")] = options.Preset.baseline,
+    source: options.Data = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; default outputs/local/….")] = None,
-    epochs: Epochs = None,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = None,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = None,
     seed: Annotated[int | None, typer.Option(help="Of split, weights and order.")] = None,
-    protocol: Annotated[Protocol | None, typer.Option(help="Default: the preset's.")] = None,
+    protocol: Annotated[
+        options.Protocol | None, typer.Option(help="Default: the preset's.")
+    ] = None,
     fold: Annotated[int | None, typer.Option(min=0, help="Held out by protocol clean.")] = None,
-    precision: HowPrecise = None,
-    more: Set = None,
+    precision: options.HowPrecise = None,
+    more: options.Set = None,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Train a preset; interrupted, the same command goes on from the last finished epoch.
 
     Example: skincnn train --preset baseline --epochs 3
     """
-    settings = _settings(
+    settings = options.settings_of(
         preset.value,
         more,
         epochs=epochs,
@@ -189,11 +173,11 @@ def train_run(
     )
     from skincnn import data, evaluate, train
 
-    index = _load(source, quiet=as_json)
+    index = options.load(source, quiet=as_json)
     folder = out or train.default_folder(settings, index)
     if not as_json:
         print(f"{len(data.usable(index))} photographs of {index.attrs['name']} → {folder}")
-    with _told_when_stopped():
+    with options.told_when_stopped():
         verbose = 0 if as_json else "auto"
         run = train.fit(settings, index, folder, verbose=verbose, tensorboard=tensorboard)
     if as_json:
@@ -205,27 +189,27 @@ def train_run(
 
 @app.command("cv")
 def cross_validate(
-    preset: Annotated[Preset, typer.Option(help="Which recipe.")] = Preset.baseline,
-    source: Data = None,
+    preset: Annotated[options.Preset, typer.Option(help="Which recipe.")] = options.Preset.baseline,
+    source: options.Data = None,
     out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
     folds: Annotated[int, typer.Option(min=2)] = 5,
     seeds: Annotated[int, typer.Option(min=1, help="Times all folds are trained.")] = 1,
-    epochs: Epochs = None,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = None,
-    precision: HowPrecise = None,
-    more: Set = None,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = None,
+    precision: options.HowPrecise = None,
+    more: options.Set = None,
     keep_models: Annotated[bool, typer.Option(help="Leave the weights in outputs/local.")] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Cross-validate a preset on the clean index; the same command goes on where it stopped.
 
     Example: skincnn cv --preset baseline --folds 5 --seeds 1
     """
-    settings = _settings(
+    settings = options.settings_of(
         preset.value,
         more,
-        protocol=Protocol.clean,
+        protocol=options.Protocol.clean,
         folds=folds,
         epochs=epochs,
         image_size=image_size,
@@ -234,9 +218,9 @@ def cross_validate(
     )
     from skincnn import crossval, evaluate
 
-    index = _load(source, quiet=as_json)
+    index = options.load(source, quiet=as_json)
     folder = out or crossval.default_folder(settings, index)
-    with _told_when_stopped():
+    with options.told_when_stopped():
         run = crossval.run(
             settings,
             index,
@@ -250,196 +234,6 @@ def cross_validate(
     else:
         print(f"\n{folder}: every photograph held out once a seed, protocol clean")
         print(evaluate.summary(run.metrics))
-
-
-experiment = typer.Typer(
-    help="Experiments that a figure stands on; each goes on where it stopped.\n\n"
-    "Example: skincnn experiment leakage",
-    no_args_is_help=True,
-)
-app.add_typer(experiment, name="experiment")
-
-
-@experiment.command("leakage")
-def leak_on_leak_off(
-    source: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings a protocol.")] = 3,
-    epochs: Epochs = None,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = None,
-    precision: HowPrecise = None,
-    as_json: AsJson = False,
-) -> None:
-    """Leak on, leak off: one network under three ways to split.
-
-    Example: skincnn experiment leakage --seeds 3 --out outputs/runs/leakage
-    """
-    settings = _settings(
-        "published",
-        epochs=epochs,
-        image_size=image_size,
-        batch_size=batch_size,
-        precision=precision,
-    )
-    from skincnn import experiments
-
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index)
-    with _told_when_stopped():
-        table = experiments.leakage(index, settings, folder, seeds, progress=not as_json)
-    shown = experiments.summary(table).round(3).T.to_string(header=False)
-    _tell(table, folder, shown, as_json)
-
-
-@experiment.command("scoreboards")
-def three_scoreboards(
-    preset: Annotated[
-        list[Preset] | None, typer.Option(help="May stand there several times.")
-    ] = None,
-    source: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
-    epochs: Epochs = None,
-    image_size: ImageSize = None,
-    batch_size: BatchSize = None,
-    precision: HowPrecise = None,
-    as_json: AsJson = False,
-) -> None:
-    """Networks on three scoreboards: the Test folder, its fair part, grouped folds.
-
-    Default: --preset baseline --preset regularised --preset final.
-
-    Example: skincnn experiment scoreboards --image-size 64 --out outputs/runs/isic9_64px
-    """
-    names = [p.value for p in preset or ()] or ["baseline", "regularised", "final"]
-    networks = [
-        _settings(
-            name,
-            epochs=epochs,
-            image_size=image_size,
-            batch_size=batch_size,
-            precision=precision,
-        )
-        for name in names
-    ]
-    from skincnn import experiments
-
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "scoreboards")
-    with _told_when_stopped():
-        table = experiments.scoreboards(index, networks, folder, progress=not as_json)
-    shown = table.drop(columns="missing").round(3).to_string(index=False)
-    _tell(table, folder, shown, as_json)
-
-
-@experiment.command("ablation")
-def one_switch_at_a_time(
-    preset: Annotated[Preset, typer.Option(help="The recipe without them.")] = Preset.transfer,
-    source: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
-    switch: Annotated[
-        list[str] | None, typer.Option(help="Part of a switch's name; default: all of them.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
-    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
-    epochs: Epochs = None,
-    image_size: ImageSize = None,
-    precision: HowPrecise = None,
-    more: Set = None,
-    as_json: AsJson = False,
-) -> None:
-    """What each switch of the recipe adds, over paired seeds, on one fold's inner part.
-
-    Example: skincnn experiment ablation --image-size 128 --switch mixup --switch focal
-    """
-    from skincnn import ablations, experiments
-
-    settings = _settings(
-        preset.value,
-        more,
-        epochs=epochs,
-        image_size=image_size,
-        precision=precision,
-        fold=fold,
-        protocol=Protocol.clean,
-        inner_fraction=ablations.INNER,
-    )
-    chosen = {
-        name: changes
-        for name, changes in ablations.SWITCHES.items()
-        if not switch or any(part.lower() in name.lower() for part in switch)
-    }
-    if not chosen:
-        raise ValueError(f"no switch is named so: choose of {', '.join(ablations.SWITCHES)}")
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "ablation")
-    with _told_when_stopped():
-        table = ablations.switches(index, settings, folder, chosen, seeds, progress=not as_json)
-    _tell(table, folder, table.round(3).to_string(index=False), as_json)
-
-
-@experiment.command("backbones")
-def one_recipe_on_many_networks(
-    network: Annotated[
-        list[str], typer.Option(help="MODEL or MODEL=WEIGHTS, several times.", metavar="MODEL")
-    ],
-    preset: Annotated[Preset, typer.Option(help="The recipe.")] = Preset.transfer,
-    source: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
-    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
-    epochs: Epochs = None,
-    image_size: ImageSize = None,
-    precision: HowPrecise = None,
-    more: Set = None,
-    as_json: AsJson = False,
-) -> None:
-    """Parameters, minutes and accuracy of several networks under one recipe.
-
-    Example: skincnn experiment backbones --network MobileNetV2=imagenet --network compact
-    """
-    settings = _settings(
-        preset.value,
-        more,
-        epochs=epochs,
-        image_size=image_size,
-        precision=precision,
-        fold=fold,
-        protocol=Protocol.clean,
-    )
-    from skincnn import ablations, experiments
-
-    networks = {}
-    for text in network:
-        model, _, weights = text.partition("=")
-        networks[model] = weights
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "backbones")
-    with _told_when_stopped():
-        table = ablations.backbones(index, settings, networks, folder, progress=not as_json)
-    _tell(table, folder, table.round(3).to_string(index=False), as_json)
-
-
-@experiment.command("robustness")
-def worse_photographs(
-    model: Annotated[list[Path], typer.Option(help="A run with its weights, several times.")],
-    source: Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
-    most: Annotated[int, typer.Option(min=0, help="Photographs at most; 0: all held out.")] = 0,
-    as_json: AsJson = False,
-) -> None:
-    """Accuracy and calibration under blur, noise, compression, exposure, cast, hairs, small size.
-
-    Example: skincnn experiment robustness --model outputs/local/isic9_transfer
-    """
-    from skincnn import experiments, robustness, runs
-
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "robustness")
-    models = {path.resolve().name: runs.Run(path) for path in model}
-    with _told_when_stopped():
-        table = robustness.curves(models, index, folder, most=most, progress=not as_json)
-    shown = table.pivot_table("balanced_accuracy", ["model", "kind"], "strength")
-    _tell(table, folder, shown.round(3).to_string(), as_json)
 
 
 @app.command("card")
@@ -457,7 +251,7 @@ def model_card(
     """
     from skincnn import cards, runs
 
-    facts = _facts(source, "skin_tone", quiet=False) if source else None
+    facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
     runs.write_text(out, cards.card(run, facts, command))
     print(out)
 
@@ -469,7 +263,7 @@ def several_as_one(
     how: Annotated[
         str, typer.Option(help="mean, rank, or weighted (chosen on the inner parts).")
     ] = "mean",
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Average the predictions of several runs of the same photographs, from their files.
 
@@ -520,7 +314,7 @@ def score(
     between: Annotated[
         str | None, typer.Option(help="Two classes alone too: melanoma,nevus.")
     ] = None,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Score saved predictions, with 95 % intervals; needs no model.
 
@@ -546,7 +340,7 @@ def score(
         answer["between"] = evaluate.between(frame, *pair)
         texts.append(f"\n{pair[0]} against {pair[1]} alone\n{summaries.summary(answer['between'])}")
     if by:
-        facts = subgroups.read(index) if index else _facts(source, by, quiet=as_json)
+        facts = subgroups.read(index) if index else options.facts_of(source, by, quiet=as_json)
         split = evaluate.by(frame, facts, by)
         answer["by"] = json.loads(
             split.reset_index().to_json(orient="records", double_precision=15)
@@ -600,62 +394,6 @@ def _to_classify(place: str) -> tuple[Path, list[Path], dict | None]:
         return path if path.is_dir() else path.parent, predict.find(path), None
     from skincnn import data
 
-    index = data.usable(_load(place))
+    index = data.usable(options.load(place))
     facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
     return Path(index.attrs["root"]), data.paths(index), facts
-
-
-def _settings(preset: str, more: list[str] | None = None, **changes) -> config.RunConfig:
-    """A preset with what was typed on top; what was not typed is None."""
-    typed = {
-        name: getattr(value, "value", value) for name, value in changes.items() if value is not None
-    }
-    return config.preset(preset, **config.parse(more or []), **typed)
-
-
-def _facts(name: str, column: str, quiet: bool):
-    """What a set's own metadata and photographs say, the skin tone only where it is asked for."""
-    from skincnn import data, official
-
-    index = data.usable(_load(name, quiet))
-    known = official.facts()
-    for person in set(official.PERSON) - set(index):
-        index[person] = index["image_id"].map(known[person].to_dict()).fillna("")
-    if column == "skin_tone":
-        from skincnn import skintone
-
-        index[column] = skintone.measure(index, progress=not quiet).map(skintone.tone)
-    return index
-
-
-def _tell(table, folder: Path, shown: str, as_json: bool) -> None:
-    """An experiment's table: all of it for a program, in short for a reader."""
-    if as_json:
-        rows = json.loads(table.to_json(orient="records"))
-        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
-    else:
-        print(f"\n{folder}:\n{shown}")
-
-
-@contextlib.contextmanager
-def _told_when_stopped():
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
-        raise
-
-
-def _load(name: str | None, quiet: bool = False):
-    """The index, with what was set aside told on stderr."""
-    from skincnn import data
-
-    index = data.load(name, progress=not quiet)
-    aside = data.set_aside(index)
-    if len(aside):
-        print(f"{len(aside)} set aside or passed over:", file=sys.stderr)
-        for file, reason in aside.head(20).itertuples(index=False):
-            print(f"  {file}: {reason}", file=sys.stderr)
-        if len(aside) > 20:
-            print(f"  … and {len(aside) - 20} more", file=sys.stderr)
-    return index

@@ -1,0 +1,198 @@
+"""`skincnn experiment`: what a figure stands on, a command each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skincnn import options
+
+experiment = typer.Typer(
+    help="Experiments that a figure stands on; each goes on where it stopped.\n\n"
+    "Example: skincnn experiment leakage",
+    no_args_is_help=True,
+)
+
+
+@experiment.command("leakage")
+def leak_on_leak_off(
+    source: options.Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings a protocol.")] = 3,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = None,
+    precision: options.HowPrecise = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Leak on, leak off: one network under three ways to split.
+
+    Example: skincnn experiment leakage --seeds 3 --out outputs/runs/leakage
+    """
+    settings = options.settings_of(
+        "published",
+        epochs=epochs,
+        image_size=image_size,
+        batch_size=batch_size,
+        precision=precision,
+    )
+    from skincnn import experiments
+
+    index = options.load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index)
+    with options.told_when_stopped():
+        table = experiments.leakage(index, settings, folder, seeds, progress=not as_json)
+    shown = experiments.summary(table).round(3).T.to_string(header=False)
+    options.tell(table, folder, shown, as_json)
+
+
+@experiment.command("scoreboards")
+def three_scoreboards(
+    preset: Annotated[
+        list[options.Preset] | None, typer.Option(help="May stand there several times.")
+    ] = None,
+    source: options.Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    batch_size: options.BatchSize = None,
+    precision: options.HowPrecise = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Networks on three scoreboards: the Test folder, its fair part, grouped folds.
+
+    Default: --preset baseline --preset regularised --preset final.
+
+    Example: skincnn experiment scoreboards --image-size 64 --out outputs/runs/isic9_64px
+    """
+    names = [p.value for p in preset or ()] or ["baseline", "regularised", "final"]
+    networks = [
+        options.settings_of(
+            name,
+            epochs=epochs,
+            image_size=image_size,
+            batch_size=batch_size,
+            precision=precision,
+        )
+        for name in names
+    ]
+    from skincnn import experiments
+
+    index = options.load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "scoreboards")
+    with options.told_when_stopped():
+        table = experiments.scoreboards(index, networks, folder, progress=not as_json)
+    shown = table.drop(columns="missing").round(3).to_string(index=False)
+    options.tell(table, folder, shown, as_json)
+
+
+@experiment.command("ablation")
+def one_switch_at_a_time(
+    preset: Annotated[
+        options.Preset, typer.Option(help="The recipe without them.")
+    ] = options.Preset.transfer,
+    source: options.Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    switch: Annotated[
+        list[str] | None, typer.Option(help="Part of a switch's name; default: all of them.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
+    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    precision: options.HowPrecise = None,
+    more: options.Set = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """What each switch of the recipe adds, over paired seeds, on one fold's inner part.
+
+    Example: skincnn experiment ablation --image-size 128 --switch mixup --switch focal
+    """
+    from skincnn import ablations, experiments
+
+    settings = options.settings_of(
+        preset.value,
+        more,
+        epochs=epochs,
+        image_size=image_size,
+        precision=precision,
+        fold=fold,
+        protocol=options.Protocol.clean,
+        inner_fraction=ablations.INNER,
+    )
+    chosen = {
+        name: changes
+        for name, changes in ablations.SWITCHES.items()
+        if not switch or any(part.lower() in name.lower() for part in switch)
+    }
+    if not chosen:
+        raise ValueError(f"no switch is named so: choose of {', '.join(ablations.SWITCHES)}")
+    index = options.load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "ablation")
+    with options.told_when_stopped():
+        table = ablations.switches(index, settings, folder, chosen, seeds, progress=not as_json)
+    options.tell(table, folder, table.round(3).to_string(index=False), as_json)
+
+
+@experiment.command("backbones")
+def one_recipe_on_many_networks(
+    network: Annotated[
+        list[str], typer.Option(help="MODEL or MODEL=WEIGHTS, several times.", metavar="MODEL")
+    ],
+    preset: Annotated[options.Preset, typer.Option(help="The recipe.")] = options.Preset.transfer,
+    source: options.Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    precision: options.HowPrecise = None,
+    more: options.Set = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Parameters, minutes and accuracy of several networks under one recipe.
+
+    Example: skincnn experiment backbones --network MobileNetV2=imagenet --network compact
+    """
+    settings = options.settings_of(
+        preset.value,
+        more,
+        epochs=epochs,
+        image_size=image_size,
+        precision=precision,
+        fold=fold,
+        protocol=options.Protocol.clean,
+    )
+    from skincnn import ablations, experiments
+
+    networks = {}
+    for text in network:
+        model, _, weights = text.partition("=")
+        networks[model] = weights
+    index = options.load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "backbones")
+    with options.told_when_stopped():
+        table = ablations.backbones(index, settings, networks, folder, progress=not as_json)
+    options.tell(table, folder, table.round(3).to_string(index=False), as_json)
+
+
+@experiment.command("robustness")
+def worse_photographs(
+    model: Annotated[list[Path], typer.Option(help="A run with its weights, several times.")],
+    source: options.Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    most: Annotated[int, typer.Option(min=0, help="Photographs at most; 0: all held out.")] = 0,
+    as_json: options.AsJson = False,
+) -> None:
+    """Accuracy and calibration under blur, noise, compression, exposure, cast, hairs, small size.
+
+    Example: skincnn experiment robustness --model outputs/local/isic9_transfer
+    """
+    from skincnn import experiments, robustness, runs
+
+    index = options.load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, "robustness")
+    models = {path.resolve().name: runs.Run(path) for path in model}
+    with options.told_when_stopped():
+        table = robustness.curves(models, index, folder, most=most, progress=not as_json)
+    shown = table.pivot_table("balanced_accuracy", ["model", "kind"], "strength")
+    options.tell(table, folder, shown.round(3).to_string(), as_json)

@@ -1,0 +1,87 @@
+"""What the commands share: options as they are typed, and what is done with them."""
+
+import contextlib
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skincnn import config
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."
+    ),
+]
+Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
+Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
+Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
+Epochs = Annotated[int | None, typer.Option(min=1)]
+ImageSize = Annotated[int | None, typer.Option(min=16, help="Pixels a side.")]
+BatchSize = Annotated[int | None, typer.Option(min=1)]
+HowPrecise = Annotated[Precision | None, typer.Option()]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Any other setting, several times."),
+]
+
+
+def settings_of(preset: str, more: list[str] | None = None, **changes) -> config.RunConfig:
+    """A preset with what was typed on top; what was not typed is None."""
+    typed = {
+        name: getattr(value, "value", value) for name, value in changes.items() if value is not None
+    }
+    return config.preset(preset, **config.parse(more or []), **typed)
+
+
+def facts_of(name: str, column: str, quiet: bool):
+    """What a set's own metadata and photographs say, the skin tone only where it is asked for."""
+    from skincnn import data, official
+
+    index = data.usable(load(name, quiet))
+    known = official.facts()
+    for person in set(official.PERSON) - set(index):
+        index[person] = index["image_id"].map(known[person].to_dict()).fillna("")
+    if column == "skin_tone":
+        from skincnn import skintone
+
+        index[column] = skintone.measure(index, progress=not quiet).map(skintone.tone)
+    return index
+
+
+def tell(table, folder: Path, shown: str, as_json: bool) -> None:
+    """An experiment's table: all of it for a program, in short for a reader."""
+    if as_json:
+        rows = json.loads(table.to_json(orient="records"))
+        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
+    else:
+        print(f"\n{folder}:\n{shown}")
+
+
+@contextlib.contextmanager
+def told_when_stopped():
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
+        raise
+
+
+def load(name: str | None, quiet: bool = False):
+    """The index, with what was set aside told on stderr."""
+    from skincnn import data
+
+    index = data.load(name, progress=not quiet)
+    aside = data.set_aside(index)
+    if len(aside):
+        print(f"{len(aside)} set aside or passed over:", file=sys.stderr)
+        for file, reason in aside.head(20).itertuples(index=False):
+            print(f"  {file}: {reason}", file=sys.stderr)
+        if len(aside) > 20:
+            print(f"  … and {len(aside) - 20} more", file=sys.stderr)
+    return index
