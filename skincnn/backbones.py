@@ -113,6 +113,15 @@ def home() -> Path:
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
 
 
+def at_hand(name: str) -> str:
+    """`imagenet` where Keras has a network's weights already (they may be fetched elsewhere), else
+    "": so that a notebook runs on any machine and says with what."""
+    wanted = _plain(name)
+    files = [_plain(path.name) for path in (home() / "models").glob("*.h5")]
+    here = any(file.startswith(wanted) and "notop" in file for file in files)
+    return IMAGENET if here else ""
+
+
 def hold(model: keras.Model, share: float = 1.0) -> None:
     """Choose what of a backbone trains: its last layers, and never its BatchNormalization.
 
@@ -189,6 +198,10 @@ def _surroundings(seed: int, dtype: str):
     finally:
         keras.config.set_dtype_policy(policy)
         random.setstate(state)
+
+
+def _plain(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalnum())
 
 
 def _line(error: Exception) -> str:

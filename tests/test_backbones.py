@@ -161,6 +161,23 @@ def test_without_network_imagenet_weights_are_one_clear_line(tmp_path, monkeypat
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "MobileNetV2"),
+        ("xception_weights_tf_dim_ordering_tf_kernels_notop.h5", "Xception"),
+        ("efficientnetv2-b0_notop.h5", "EfficientNetV2B0"),
+        ("convnext_tiny_notop.h5", "ConvNeXtTiny"),
+    ],
+)
+def test_weights_at_hand_are_known_by_the_names_keras_gives_them(file, name, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    assert backbones.at_hand(name) == ""
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / file).touch()
+    assert backbones.at_hand(name) == "imagenet" and backbones.at_hand("VGG16") == ""
+
+
 def test_unknown_names_are_told_with_those_there_are():
     with pytest.raises(ValueError, match=r"'VGG99' is unknown.*baseline.*MobileNetV2"):
         models.build("VGG99", 3, 96)
