@@ -100,9 +100,10 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
     if mapping is not None:
         keep = table["label"].isin(mapping)
         lines = [line for line, stays in zip(lines, keep, strict=True) if stays]
-        table = table[keep].assign(label=table["label"].map(mapping)).reset_index(drop=True)
+        table = table[keep].reset_index(drop=True)
         if not len(table):
             raise PredictionsError(f"{path}: no label is in the map: {', '.join(mapping)}")
+        table["label"] = table["label"].map(mapping)
     for name in ["fold", "seed", *probability_columns(table)]:
         numbers = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
         wrong = numbers % 1 != 0 if name in FACTS else numbers.isna()
