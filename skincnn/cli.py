@@ -276,12 +276,13 @@ def leak_on_leak_off(
     )
     from skincnn import experiments
 
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index)
-    with _told_when_stopped():
-        table = experiments.leakage(index, settings, folder, seeds, progress=not as_json)
-    shown = experiments.summary(table).round(3).T.to_string(header=False)
-    _tell(table, folder, shown, as_json)
+    def run(index, folder):
+        return experiments.leakage(index, settings, folder, seeds, progress=not as_json)
+
+    def shown(table):
+        return experiments.summary(table).round(3).T.to_string(header=False)
+
+    _experiment("leakage", run, shown, source, out, as_json)
 
 
 @experiment.command("scoreboards")
@@ -316,12 +317,13 @@ def three_scoreboards(
     ]
     from skincnn import experiments
 
-    index = _load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "scoreboards")
-    with _told_when_stopped():
-        table = experiments.scoreboards(index, networks, folder, progress=not as_json)
-    shown = table.drop(columns="missing").round(3).to_string(index=False)
-    _tell(table, folder, shown, as_json)
+    def run(index, folder):
+        return experiments.scoreboards(index, networks, folder, progress=not as_json)
+
+    def shown(table):
+        return table.drop(columns="missing").round(3).to_string(index=False)
+
+    _experiment("scoreboards", run, shown, source, out, as_json)
 
 
 @app.command("evaluate")
@@ -426,13 +428,22 @@ def _facts(name: str, column: str, quiet: bool):
     return index
 
 
-def _tell(table, folder: Path, shown: str, as_json: bool) -> None:
-    """An experiment's table: all of it for a program, in short for a reader."""
+def _experiment(name: str, run, shown, source, out: Path | None, as_json: bool) -> None:
+    """Run an experiment on a set and tell its table: all of it for a program, in short to a reader.
+
+    `run` takes the index and the folder and gives the table; `shown` makes text of it.
+    """
+    from skincnn import experiments
+
+    index = _load(source, quiet=as_json)
+    folder = out or experiments.default_folder(index, name)
+    with _told_when_stopped():
+        table = run(index, folder)
     if as_json:
         rows = json.loads(table.to_json(orient="records"))
         print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
     else:
-        print(f"\n{folder}:\n{shown}")
+        print(f"\n{folder}:\n{shown(table)}")
 
 
 @contextlib.contextmanager
