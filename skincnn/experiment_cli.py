@@ -1,5 +1,6 @@
 """`skincnn experiment`: what a figure stands on, a command each."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -38,12 +39,13 @@ def leak_on_leak_off(
     )
     from skincnn import experiments
 
-    index = options.load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index)
-    with options.told_when_stopped():
-        table = experiments.leakage(index, settings, folder, seeds, progress=not as_json)
-    shown = experiments.summary(table).round(3).T.to_string(header=False)
-    options.tell(table, folder, shown, as_json)
+    def run(index, folder):
+        return experiments.leakage(index, settings, folder, seeds, progress=not as_json)
+
+    def shown(table):
+        return experiments.summary(table).round(3).T.to_string(header=False)
+
+    _carry_out("leakage", run, shown, source, out, as_json)
 
 
 @experiment.command("scoreboards")
@@ -78,12 +80,13 @@ def three_scoreboards(
     ]
     from skincnn import experiments
 
-    index = options.load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "scoreboards")
-    with options.told_when_stopped():
-        table = experiments.scoreboards(index, networks, folder, progress=not as_json)
-    shown = table.drop(columns="missing").round(3).to_string(index=False)
-    options.tell(table, folder, shown, as_json)
+    def run(index, folder):
+        return experiments.scoreboards(index, networks, folder, progress=not as_json)
+
+    def shown(table):
+        return _rounded(table.drop(columns="missing"))
+
+    _carry_out("scoreboards", run, shown, source, out, as_json)
 
 
 @experiment.command("ablation")
@@ -108,7 +111,7 @@ def one_switch_at_a_time(
 
     Example: skincnn experiment ablation --image-size 128 --switch mixup --switch focal
     """
-    from skincnn import ablations, experiments
+    from skincnn import ablations
 
     settings = options.settings_of(
         preset.value,
@@ -127,11 +130,11 @@ def one_switch_at_a_time(
     }
     if not chosen:
         raise ValueError(f"no switch is named so: choose of {', '.join(ablations.SWITCHES)}")
-    index = options.load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "ablation")
-    with options.told_when_stopped():
-        table = ablations.switches(index, settings, folder, chosen, seeds, progress=not as_json)
-    options.tell(table, folder, table.round(3).to_string(index=False), as_json)
+
+    def run(index, folder):
+        return ablations.switches(index, settings, folder, chosen, seeds, progress=not as_json)
+
+    _carry_out("ablation", run, _rounded, source, out, as_json)
 
 
 @experiment.command("backbones")
@@ -162,17 +165,17 @@ def one_recipe_on_many_networks(
         fold=fold,
         protocol=options.Protocol.clean,
     )
-    from skincnn import ablations, experiments
+    from skincnn import ablations
 
     networks = {}
     for text in network:
         model, _, weights = text.partition("=")
         networks[model] = weights
-    index = options.load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "backbones")
-    with options.told_when_stopped():
-        table = ablations.backbones(index, settings, networks, folder, progress=not as_json)
-    options.tell(table, folder, table.round(3).to_string(index=False), as_json)
+
+    def run(index, folder):
+        return ablations.backbones(index, settings, networks, folder, progress=not as_json)
+
+    _carry_out("backbones", run, _rounded, source, out, as_json)
 
 
 @experiment.command("robustness")
@@ -187,12 +190,37 @@ def worse_photographs(
 
     Example: skincnn experiment robustness --model outputs/local/isic9_transfer
     """
-    from skincnn import experiments, robustness, runs
+    from skincnn import robustness, runs
+
+    models = {path.resolve().name: runs.Run(path) for path in model}
+
+    def run(index, folder):
+        return robustness.curves(models, index, folder, most=most, progress=not as_json)
+
+    def shown(table):
+        wide = table.pivot_table("balanced_accuracy", ["model", "kind"], "strength")
+        return wide.round(3).to_string()
+
+    _carry_out("robustness", run, shown, source, out, as_json)
+
+
+def _rounded(table) -> str:
+    return table.round(3).to_string(index=False)
+
+
+def _carry_out(name: str, run, shown, source: str | None, out: Path | None, as_json: bool) -> None:
+    """Run an experiment on a set and tell its table: all of it for a program, in short to a reader.
+
+    `run` takes the index and the folder and gives the table; `shown` makes text of it.
+    """
+    from skincnn import experiments
 
     index = options.load(source, quiet=as_json)
-    folder = out or experiments.default_folder(index, "robustness")
-    models = {path.resolve().name: runs.Run(path) for path in model}
+    folder = out or experiments.default_folder(index, name)
     with options.told_when_stopped():
-        table = robustness.curves(models, index, folder, most=most, progress=not as_json)
-    shown = table.pivot_table("balanced_accuracy", ["model", "kind"], "strength")
-    options.tell(table, folder, shown.round(3).to_string(), as_json)
+        table = run(index, folder)
+    if as_json:
+        rows = json.loads(table.to_json(orient="records"))
+        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
+    else:
+        print(f"\n{folder}:\n{shown(table)}")

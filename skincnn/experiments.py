@@ -19,7 +19,7 @@ from skincnn import (
     splits,
     train,
 )
-from skincnn import scoreboards as boards_of
+from skincnn.scoreboards import boards
 
 
 def leakage(
@@ -134,7 +134,7 @@ def scoreboards(
             dealt = splits.grouped(clean, settings.folds)
             cv = crossval.run(settings, dealt, folder / f"{name}_cv", (), False, verbose, progress)
             test = predictions.read(folder / name / "predictions_test.csv")
-            several[name] = boards_of.boards(test, found.index, cv.predictions)
+            several[name] = boards(test, found.index, cv.predictions)
             if progress:
                 print(f"{name}:\n{_shares(several[name])}", flush=True)
         table = pd.concat(several, names=["preset", "board"]).reset_index()
@@ -187,8 +187,8 @@ def _one(settings: config.RunConfig, index: pd.DataFrame, folder: Path, verbose)
     }
 
 
-def _shares(boards: pd.DataFrame) -> str:
-    return (100 * boards[["accuracy", "balanced_accuracy"]]).round(1).to_string()
+def _shares(table: pd.DataFrame) -> str:
+    return (100 * table[["accuracy", "balanced_accuracy"]]).round(1).to_string()
 
 
 def _line(row: dict, number: int, total: int) -> str:

@@ -1,10 +1,8 @@
 """What the commands share: options as they are typed, and what is done with them."""
 
 import contextlib
-import json
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,15 +50,6 @@ def facts_of(name: str, column: str, quiet: bool):
 
         index[column] = skintone.measure(index, progress=not quiet).map(skintone.tone)
     return index
-
-
-def tell(table, folder: Path, shown: str, as_json: bool) -> None:
-    """An experiment's table: all of it for a program, in short for a reader."""
-    if as_json:
-        rows = json.loads(table.to_json(orient="records"))
-        print(json.dumps({"folder": str(folder), "runs": rows}, indent=1))
-    else:
-        print(f"\n{folder}:\n{shown}")
 
 
 @contextlib.contextmanager

@@ -67,7 +67,7 @@ def leakage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(
         "held-out photographs named rightly\n(dot: one training, with its 95 % interval; bar: mean)"
     )
-    ax.set_title("Same network, same photographs, three ways to split")
+    ax.set_title("One network, one set of photographs, three ways to split")
     _percent(ax)
     return ax
 
