@@ -1,5 +1,6 @@
 """How a trained network does on worse photographs than it was judged on (see `corruptions`)."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from skincnn import (
+    config,
     corruptions,
     data,
     evaluate,
@@ -16,7 +18,6 @@ from skincnn import (
     plots_compare,
     predictions,
     runs,
-    views,
 )
 
 
@@ -34,8 +35,9 @@ def curves(
     Args:
         models: name -> a finished run with its weights.
         index: of the set they were trained on; each is asked about its own held-out photographs.
-        folder: where `robustness.csv` and `robustness.png` go, with each part in a file of its own
-            (an interrupted call goes on); None keeps nothing.
+        folder: where `robustness.csv` and `robustness.png` go; what a network said of each kind and
+            strength is kept under `outputs/local/`, so that an interrupted call goes on. None keeps
+            nothing.
         kinds: of `corruptions.CORRUPTIONS`.
         most: photographs at most, drawn at random; 0 takes all.
         seed: of the corruptions and the draw.
@@ -56,8 +58,8 @@ def curves(
             answers = _Asked(run, index, most, seed)
             plain = None
             for kind, strength in [("", 0), *work]:
-                kept = folder and Path(folder) / "parts" / f"{name}_{kind}_{strength}.csv"
-                table = _kept(kept, lambda k=kind, s=strength, a=answers: a.to(k, s, seed))
+                kept = answers.place / f"{kind}_{strength}.csv" if folder else None
+                table = _kept(kept, lambda k=kind, s=strength, a=answers: a.to(k, s))
                 row = {"model": name, "kind": kind, "strength": strength, **_figures(table)}
                 if strength == 0:
                     plain = row
@@ -80,7 +82,7 @@ class _Asked:
     """A run and its held-out photographs, decoded once."""
 
     def __init__(self, run: runs.Run, index: pd.DataFrame, most: int, seed: int):
-        self.run = run
+        self.run, self.seed = run, seed
         files = list(run.predictions["file"])
         rows = data.usable(index)
         rows = rows[rows["file"].isin(files)].reset_index(drop=True)
@@ -96,20 +98,17 @@ class _Asked:
             some = np.random.default_rng(seed).permutation(len(rows))[:most]
             rows = rows.iloc[np.sort(some)].reset_index(drop=True)
         self.rows = rows
+        what = hashlib.sha256((run.folder / "model.keras").read_bytes())
+        what.update(f"{data.fingerprint(rows, ['file', 'sha256'])} {seed}".encode())
+        self.place = config.local_dir() / f"robustness_{what.hexdigest()[:12]}"
         self.pixels = pipeline.decode(rows, run.config.image_size, progress=False)
 
-    def to(self, kind: str, strength: int, seed: int) -> pd.DataFrame:
+    def to(self, kind: str, strength: int) -> pd.DataFrame:
         pixels = self.pixels
         if strength:
-            pixels = corruptions.corrupt(pixels, kind, strength, seed)
-        zeros = np.zeros(len(pixels), np.int32)
-        answers = [
-            self.run.model.predict(pipeline.batches(view, zeros), verbose=0)
-            for view in views.turned(pixels, self.run.config.views)
-        ]
-        return predictions.frame(
-            self.rows, np.mean(answers, axis=0), self.run.classes, self.run.config.seed
-        )
+            pixels = corruptions.corrupt(pixels, kind, strength, self.seed)
+        answers = self.run.classify(pixels)
+        return predictions.frame(self.rows, answers, self.run.classes, self.run.config.seed)
 
 
 def _kept(path: Path | None, make) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, predictions, splits, views
+from skincnn import config, data, hair, predictions, splits, views
 
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
@@ -104,9 +104,13 @@ class Run:
             raise RunError(f"{path}: damaged, or of another version: {error}") from None
 
     def classify(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities (B, C) of photographs, uint8 (B, H, W, 3) at the run's size, read and
+        """Probabilities (N, C) of photographs, uint8 (N, H, W, 3) at the run's size, read and
         averaged over views as the run's own predictions were."""
-        return views.probabilities(self.model.predict_on_batch, pixels, self.config)
+        settings = self.config
+        if settings.hair_removal:
+            pixels = np.stack([hair.remove(image) for image in pixels])
+        predict = self.model.predict_on_batch
+        return views.probabilities(predict, pixels, settings.views, settings.batch_size)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name

@@ -319,12 +319,10 @@ def _save_model(model: keras.Model, path: Path) -> None:
 
 def _answer(model, pixels, rows, classes, settings) -> pd.DataFrame:
     """Predictions for decoded rows: means over as many views as the settings say."""
-    numbers = np.zeros(len(pixels), np.int32)  # not looked at
-    answers = [
-        model.predict(pipeline.batches(view, numbers, settings.batch_size), verbose=0)
-        for view in views.turned(pixels, settings.views)
-    ]
-    return predictions.frame(rows, np.mean(answers, axis=0), classes, settings.seed)
+    answers = views.probabilities(
+        model.predict_on_batch, pixels, settings.views, settings.batch_size
+    )
+    return predictions.frame(rows, answers, classes, settings.seed)
 
 
 def _score(table: pd.DataFrame, folder: Path, suffix: str) -> None:

@@ -4,8 +4,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from skincnn import config, hair
-
 
 def turned(images: np.ndarray, n: int = 8) -> Iterator[np.ndarray]:
     """Photographs turned and mirrored: what a grid of square pixels allows without resampling.
@@ -23,19 +21,22 @@ def turned(images: np.ndarray, n: int = 8) -> Iterator[np.ndarray]:
 
 
 def probabilities(
-    predict: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, settings: config.RunConfig
+    predict: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, n: int, batch_size: int = 32
 ) -> np.ndarray:
-    """What a network says of photographs, read and averaged as its settings ask.
+    """What a network says of photographs: the mean over `n` views of each.
 
     Args:
         predict: from float32 (B, S, S, 3) in 0…255 to probabilities (B, C).
-        pixels: uint8 (B, S, S, 3).
-        settings: of the run: `hair_removal`, `views`.
+        pixels: uint8 (N, S, S, 3), N at least 1.
+        n: how many of the eight views.
+        batch_size: photographs a call of `predict`.
 
     Returns:
-        (B, C).
+        (N, C).
     """
-    if settings.hair_removal:
-        pixels = np.stack([hair.remove(image) for image in pixels])
-    seen = (np.ascontiguousarray(v, np.float32) for v in turned(pixels, settings.views))
-    return np.mean([predict(view) for view in seen], axis=0)
+    parts = []
+    for start in range(0, len(pixels), batch_size):
+        seen = turned(pixels[start : start + batch_size], n)
+        answers = [predict(np.ascontiguousarray(view, np.float32)) for view in seen]
+        parts.append(np.mean(answers, axis=0))
+    return np.concatenate(parts)

@@ -1,8 +1,9 @@
 """Worse photographs: the run's own held-out ones, every kind and strength, and nothing twice."""
 
+import numpy as np
 import pytest
 
-from skincnn import config, corruptions, data, robustness, runs, train
+from skincnn import config, corruptions, data, images, robustness, train
 
 SMALL = config.RunConfig(
     model="two_conv", image_size=32, batch_size=8, epochs=3, precision="float32", views=8
@@ -41,15 +42,10 @@ def test_fewer_photographs_and_strangers(trained, home):
 
 
 def test_a_run_classifies_as_it_was_scored(trained):
-    from skincnn import images
-
     index, run = trained
     rows = data.usable(index).set_index("file").loc[run.predictions["file"]].reset_index()
     rows.attrs = index.attrs
-    import numpy as np
-
     pixels = np.stack([images.resize(images.decode(p), 32) for p in data.paths(rows)])
     answers = run.classify(pixels)
     columns = [c for c in run.predictions if c.startswith("p_")]
     np.testing.assert_allclose(answers, run.predictions[columns], atol=1e-5)
-    assert isinstance(run, runs.Run)
