@@ -4,7 +4,7 @@ All is scored on the inner part of one fold's training photographs: a choice mad
 a held-out fold, so the cross-validation of what was chosen is worth what it says.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -28,7 +28,25 @@ SWITCHES = {
     "eight views": {"views": 8},
     "layer-wise rates": {"layer_decay": 0.8, "optimizer": "adamw"},
 }
+# These need another set in place, so they are asked for by name.
+MORE = {"pretraining on HAM10000": {"pretrain": "ham10000"}}
 INNER = 0.25  # of the training rows: a larger part chooses more surely than the usual 12 %
+
+
+def named(parts: Sequence[str]) -> dict[str, dict]:
+    """The switches whose names contain one of some texts, or those that need no other set.
+
+    Raises:
+        ValueError: a text is in no name (the message lists them).
+    """
+    if not parts:
+        return dict(SWITCHES)
+    every = SWITCHES | MORE
+    found = {part: [name for name in every if part.lower() in name.lower()] for part in parts}
+    if strange := [part for part, names in found.items() if not names]:
+        raise ValueError(f"no switch is named {strange[0]!r}: choose of {', '.join(every)}")
+    wanted = {name for names in found.values() for name in names}
+    return {name: changes for name, changes in every.items() if name in wanted}
 
 
 def switches(

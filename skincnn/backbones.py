@@ -5,6 +5,7 @@ that what is saved takes pixels in 0…255 as every other network here does.
 """
 
 import contextlib
+import hashlib
 import os
 import random
 from pathlib import Path
@@ -106,6 +107,14 @@ def find(weights: str) -> Path:
         if place.is_file():
             return place
     raise WeightsError(f"weights {weights!r}: no such file, nor {places[1]}")
+
+
+def digest(weights: str) -> str:
+    """SHA-256 of the file that `weights` names; "" for `imagenet`, which Keras checks itself, and
+    for none."""
+    if weights in ("", IMAGENET):
+        return ""
+    return hashlib.sha256(find(weights).read_bytes()).hexdigest()
 
 
 def home() -> Path:

@@ -97,7 +97,7 @@ def one_switch_at_a_time(
     source: options.Data = None,
     out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
     switch: Annotated[
-        list[str] | None, typer.Option(help="Part of a switch's name; default: all of them.")
+        list[str] | None, typer.Option(help="Part of a name, several times; default: all.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
     fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
@@ -123,13 +123,7 @@ def one_switch_at_a_time(
         protocol=options.Protocol.clean,
         inner_fraction=ablations.INNER,
     )
-    chosen = {
-        name: changes
-        for name, changes in ablations.SWITCHES.items()
-        if not switch or any(part.lower() in name.lower() for part in switch)
-    }
-    if not chosen:
-        raise ValueError(f"no switch is named so: choose of {', '.join(ablations.SWITCHES)}")
+    chosen = ablations.named(switch or ())
 
     def run(index, folder):
         return ablations.switches(index, settings, folder, chosen, seeds, progress=not as_json)

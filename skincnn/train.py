@@ -119,6 +119,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     classes = data.classes(index)
     run = runs.Run(folder)
     wanted = runs.describe(settings, index, classes, settings.precision)
+    wanted["weights_sha256"] = backbones.digest(settings.weights)
     if (folder / "config.json").is_file():
         if changed := runs.differences(run.info, wanted):
             raise runs.RunError(
@@ -137,6 +138,12 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     seen = _read(chooses, settings, show)
     training = feed.Feed(pixels, labels, settings)
     before = transfer.before(settings, index, fit, verbose) if settings.pretrain else None
+    if before:
+        wanted["pretrained"] = {
+            "run": before.name,
+            "photographs": before.info["data"]["training"],
+            "minutes": round(before.history["seconds"].sum() / 60, 2),
+        }
     if wanted["precision_used"] == "auto":
         wanted["precision_used"] = precision.choose(
             lambda dtype: compiled(settings, len(classes), dtype),

@@ -58,3 +58,11 @@ def test_backbones_are_told_by_size_cost_and_accuracy(index, tmp_path, asked, sm
     assert set(table["model"]) == set(networks) and [s.model for s in asked] == list(networks)
     assert (table["minutes_an_epoch"] == 1.0).all() and (table["parameters"] == 1234).all()
     assert (tmp_path / "b/backbones.png").stat().st_size > 5000
+
+
+def test_switches_are_named_by_part_and_those_that_need_another_set_by_name_only():
+    assert list(ablations.named(["MIX", "smooth"])) == ["label smoothing 0.1", "MixUp", "CutMix"]
+    assert list(ablations.named(["ham"])) == ["pretraining on HAM10000"]
+    assert ablations.named([]) == ablations.SWITCHES
+    with pytest.raises(ValueError, match="no switch is named 'mixin': choose of augmentation"):
+        ablations.named(["mixup", "mixin"])

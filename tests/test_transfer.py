@@ -19,15 +19,10 @@ def test_the_classifier_learns_alone(index):
     labels = pd.factorize(rows["label"], sort=True)[0].astype(np.int32)
     layers = keras.layers
     body = layers.Conv2D(8, 3, name="body")
-    model = keras.Sequential(
-        [
-            keras.Input((32, 32, 3)),
-            layers.Rescaling(1 / 25),
-            body,
-            layers.GlobalAveragePooling2D(name="features"),
-            layers.Dense(3, activation="softmax", name="classifier"),
-        ]
-    )
+    inputs = keras.Input((32, 32, 3))
+    features = layers.GlobalAveragePooling2D(name="features")(body(layers.Rescaling(0.04)(inputs)))
+    answers = layers.Dense(3, activation="softmax", name="classifier")(features)
+    model = keras.Model(inputs, answers)
     before = body.get_weights()
 
     def right():
@@ -121,6 +116,8 @@ def test_a_fold_is_pretrained_without_its_relatives_and_takes_the_weights_over(
         held = dealt[dealt["file"].isin(judges)]
         assert used == set(transfer.without_relatives(other, held)["file"])
         assert runs.Run(folder).finished
+        told = run.info["pretrained"]
+        assert told["run"] == folder.name and 0 < told["photographs"] < len(used), "a tenth chose"
         seen |= used
     assert asked[0][0] != asked[1][0], "each fold has its own"
     assert "red/copied.jpg" in seen, "a copy of what trains may stay"
