@@ -11,6 +11,7 @@ Each fold trains in a run folder of its own under `outputs/local/`, where an int
 on. How a fold is made is told in `train.prepare`, protocol `clean`.
 """
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -83,6 +84,43 @@ def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
     """`outputs/local/<set>_<preset>_cv`."""
     folder = train.default_folder(settings, index)
     return folder.with_name(f"{folder.name}_cv")
+
+
+def table(some: Sequence[runs.Run]) -> pd.DataFrame:
+    """Cross-validations and ensembles of them side by side: a row each, percentages and minutes.
+
+    The sensitivity is melanoma's, where there is such a class.
+    `minutes` are those that training all folds of one seed takes, what went before on another set
+    included; for an ensemble those of its members, which lie beside it.
+    """
+    rows = {}
+    for run in some:
+        metrics = run.metrics
+        balanced = metrics["balanced_accuracy"]
+        melanoma = metrics.get("sensitivity_at_95_specificity", {}).get("value")
+        rows[run.name] = {
+            "photographs": metrics["n_files"],
+            "balanced %": 100 * balanced["value"],
+            "95 % interval": f"{100 * balanced['low']:.1f}–{100 * balanced['high']:.1f}",
+            "accuracy %": 100 * metrics["accuracy"]["value"],
+            "macro AUC": metrics["macro_auc"]["value"],
+            "sensitivity at 95 % specificity": melanoma and 100 * melanoma,
+            "minutes": _minutes(run.folder),
+        }
+    digits = {"macro AUC": 3, "minutes": 0}
+    found = pd.DataFrame.from_dict(rows, orient="index")
+    return found.round({name: digits.get(name, 1) for name in found})
+
+
+def _minutes(folder: Path) -> float:
+    folds = [parts.facts(file) for file in sorted(folder.glob("folds/*_seed*[0-9].csv"))]
+    if not folds:
+        members = json.loads((folder / "config.json").read_text())["members"]
+        return sum(_minutes(folder.parent / member) for member in members)
+    before = [facts["pretrained"] for facts in folds if "pretrained" in facts]
+    once = {one["run"]: one["minutes"] for one in before}  # seeds share it
+    seeds = len({facts["config"]["seed"] for facts in folds})
+    return sum(facts["minutes"] for facts in folds) / seeds + sum(once.values())
 
 
 def _given(settings: config.RunConfig, index: pd.DataFrame) -> dict:

@@ -31,7 +31,9 @@ def fit(patch):
     def answer(settings, index, folder, verbose="auto"):
         asked.append(settings)
         ready, classes = train.prepare(settings, index, progress=False), data.classes(index)
-        runs.write_json(folder / "config.json", runs.describe(settings, ready, classes, "float32"))
+        facts = runs.describe(settings, ready, classes, "float32")
+        runs.write_json(folder / "config.json", facts | {"parameters": 1234})
+        runs.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
         parts = {"": splits.held_out(ready, settings.fold)}
         if "inner" in ready:
             parts["_inner"] = splits.validation(ready, settings.fold)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from skincnn import ablations, config, parts, predictions, splits, train
+from skincnn import ablations, config, predictions, splits, train
 
 SMALL = config.RunConfig(
     model="two_conv", image_size=32, batch_size=8, epochs=1, precision="float32", folds=2
@@ -11,21 +11,7 @@ SMALL = config.RunConfig(
 TWO = {"label smoothing": {"label_smoothing": 0.1}, "views": {"views": 8}}
 
 
-@pytest.fixture
-def small_parts(monkeypatch):
-    """Histories and sizes that the stand-in for training does not leave."""
-    kept = parts._keep
-
-    def keep(run, source, table, given):
-        run.folder.joinpath("history.csv").write_text("epoch,seconds\n1,30\n2,90\n")
-        kept(run, source, table, given | {})
-        facts = parts.facts(table) | {"parameters": 1234}
-        parts.runs.write_json(table.with_suffix(".json"), facts)
-
-    monkeypatch.setattr(parts, "_keep", keep)
-
-
-def test_each_switch_is_paired_with_the_recipe_without(index, tmp_path, asked, small_parts, capsys):
+def test_each_switch_is_paired_with_the_recipe_without(index, tmp_path, asked, capsys):
     table = ablations.switches(index, SMALL, tmp_path / "ablation", TWO, seeds=2)
     assert sorted(table["switch"]) == sorted(TWO)
     assert [s.seed for s in asked] == [123] * 3 + [124] * 3
@@ -41,7 +27,7 @@ def test_each_switch_is_paired_with_the_recipe_without(index, tmp_path, asked, s
     pd.testing.assert_frame_equal(table, again)
 
 
-def test_no_held_out_photograph_is_scored(index, tmp_path, asked, small_parts):
+def test_no_held_out_photograph_is_scored(index, tmp_path, asked):
     ablations.switches(index, SMALL, tmp_path / "ablation", TWO, seeds=1, progress=False)
     dealt = train.grouped(asked[0], index)
     ready = splits.inner(dealt, 0, SMALL.inner_fraction)
@@ -52,7 +38,7 @@ def test_no_held_out_photograph_is_scored(index, tmp_path, asked, small_parts):
         assert set(predictions.read(path)["file"]) == inner
 
 
-def test_backbones_are_told_by_size_cost_and_accuracy(index, tmp_path, asked, small_parts):
+def test_backbones_are_told_by_size_cost_and_accuracy(index, tmp_path, asked):
     networks = {"two_conv": "", "compact": ""}
     table = ablations.backbones(index, SMALL, networks, tmp_path / "b", progress=False)
     assert set(table["model"]) == set(networks) and [s.model for s in asked] == list(networks)

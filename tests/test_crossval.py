@@ -99,3 +99,22 @@ def test_the_line_of_a_fold_is_its_tables(tmp_path, monkeypatch):
     predictions.write(answers, tmp_path / "fold0_seed1.csv")
     line = crossval._line(tmp_path / "fold0_seed1.csv", 1, 5, 240)
     assert line == "fold0_seed1: accuracy 50.0 %, balanced 50.0 %; 1 of 5, about 16 min left"
+
+
+def test_side_by_side_with_the_minutes_of_all_folds(index, home, tmp_path, asked):
+    run = crossval.run(SMALL, index, tmp_path / "one", seeds=[3, 4], progress=False)
+    for path in run.folder.glob("folds/*[0-9].json"):
+        facts = json.loads(path.read_text()) | {"minutes": 10.0}
+        fold = facts["config"]["fold"]
+        facts["pretrained"] = {"run": f"before{fold}", "photographs": 5, "minutes": 1.5 + fold}
+        path.write_text(json.dumps(facts))
+    both = tmp_path / "both"
+    predictions.write(run.predictions, both / "predictions.csv")
+    runs.write_json(both / "metrics.json", run.metrics)
+    runs.write_json(both / "config.json", {"members": ["one", "one"]})
+    table = crossval.table([run, runs.Run(both)])
+    assert list(table.index) == ["one", "both"]
+    assert list(table["minutes"]) == [24, 48], "two folds of ten, and 1.5 + 2.5 before, each once"
+    value = run.metrics["balanced_accuracy"]["value"]
+    assert table["balanced %"]["both"] == round(100 * value, 1)
+    assert (table["photographs"] == 30).all()
