@@ -1,7 +1,8 @@
 """Which choice pays: one switch of the recipe at a time, and one backbone after the other.
 
-All is scored on the inner part of one fold's training photographs: a choice made here has not seen
-a held-out fold, so the cross-validation of what was chosen is worth what it says.
+All is scored on the inner part of one fold's training photographs: what is chosen here has not seen
+those that this fold holds out. The other folds hold out some of them; where a recipe was chosen
+here, this fold's own figure belongs beside that of all.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ import pandas as pd
 from skincnn import config, data, evaluate, parts, plots_compare, predictions, runs, splits, train
 
 # What a student may be told -> the settings that differ. Each is compared with the recipe without.
+# A recipe of random layers that begins with + comes after those that are there.
 SWITCHES = {
     "augmentation for dermoscopy": {"augment": "dermoscopy"},
     "label smoothing 0.1": {"label_smoothing": 0.1},
@@ -22,7 +24,7 @@ SWITCHES = {
     "Augmentor to 400 a class": {"fill_to": 400},
     "MixUp": {"mixup": 0.4},
     "CutMix": {"cutmix": 1.0},
-    "random erasing": {"augment": "erasing"},
+    "random erasing": {"augment": "+erasing"},
     "hair removal": {"hair_removal": True},
     "average of weights": {"ema": 0.98},
     "eight views": {"views": 8},
@@ -72,17 +74,19 @@ def switches(
         A row a switch, the most gain first: `switch`, `n`, `seeds`, `off`, `on` (balanced accuracy
         0…1, mean of the seeds), `gain` with `gain_low` and `gain_high` (paired bootstrap over
         groups; it says what other photographs would change, not other seeds), `auc_gain`,
-        `minutes_off`, `minutes_on` (of a training).
+        `minutes_off`, `minutes_on` (of a training's epochs, and of what pretrained it).
+
+    Raises:
+        ValueError: a switch changes nothing, as the recipe has it already.
     """
     chosen = dict(SWITCHES if chosen is None else chosen)
-    every = {"": {}, **chosen}
     wanted = {
-        (name, seed): settings.replace(**changes, seed=settings.seed + seed)
+        (name, seed): _on(settings, name, changes).replace(seed=settings.seed + seed)
         for seed in range(seeds)
-        for name, changes in every.items()
+        for name, changes in {"": {}, **chosen}.items()
     }
     tables = _trained(index, wanted, Path(folder), progress)
-    minutes = {key: parts.facts(path)["minutes"] for key, path in tables.items()}
+    minutes = {key: parts.minutes(parts.facts(path)) for key, path in tables.items()}
 
     def of(name: str) -> pd.DataFrame:
         return pd.concat([predictions.read(tables[name, seed]) for seed in range(seeds)])
@@ -117,7 +121,7 @@ def switches(
 def backbones(
     index: pd.DataFrame,
     settings: config.RunConfig,
-    networks: Mapping[str, str],
+    networks: Sequence[tuple[str, str]],
     folder: str | Path,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -126,7 +130,7 @@ def backbones(
     Args:
         index: as for `switches`.
         settings: the recipe.
-        networks: name of the model -> its weights (see `backbones.build`).
+        networks: (name of the model, its weights; see `backbones.build`).
         folder: what is kept: `<model>.csv`, `backbones.csv`, `backbones.png`.
         progress: print one line a training.
 
@@ -138,7 +142,7 @@ def backbones(
         (f"{model}_{'pretrained' if weights else 'random'}", 0): settings.replace(
             model=model, weights=weights
         )
-        for model, weights in networks.items()
+        for model, weights in networks
     }
     tables = _trained(index, wanted, Path(folder), progress)
     rows = []
@@ -149,7 +153,7 @@ def backbones(
             "weights": wanted[key].weights or "random",
             "parameters": facts["parameters"],
             "minutes_an_epoch": facts["minutes"] / facts["epochs"],
-            "minutes": facts["minutes"],
+            "minutes": parts.minutes(facts),
             "n": metrics["n"],
         }
         for name in ("balanced_accuracy", "macro_auc"):
@@ -164,6 +168,17 @@ def backbones(
 
 
 # --- underneath ----------------------------------------------------------------------------------
+
+
+def _on(settings: config.RunConfig, name: str, changes: Mapping) -> config.RunConfig:
+    """The recipe with a switch on."""
+    changes = dict(changes)
+    if changes.get("augment", "").startswith("+"):
+        changes["augment"] = (settings.augment + changes["augment"]).removeprefix("none+")
+    changed = settings.replace(**changes)
+    if name and changed == settings:
+        raise ValueError(f"switch {name!r}: preset {settings.preset!r} has it already")
+    return changed
 
 
 def _trained(index, wanted: dict, folder: Path, progress: bool) -> dict:

@@ -104,7 +104,8 @@ _ERASING = (
     keras.layers.RandomErasing,
     {"factor": 0.5, "scale": (0.02, 0.2), "fill_value": 128.0, "value_range": (0, 255)},
 )
-# name -> (layer class, arguments), in order. "flip_rotate_zoom" is the published recipe's.
+# name -> (layer class, arguments), in order; "dermoscopy+erasing" is one after the other.
+# "flip_rotate_zoom" is the published recipe's.
 RECIPES = {
     "none": (),
     "flip_rotate_zoom": (
@@ -116,22 +117,27 @@ RECIPES = {
     "colour": (_COLOUR,),
     "erasing": (_ERASING,),
     "dermoscopy": (_VIEW, _COLOUR),
-    "dermoscopy_erasing": (_VIEW, _COLOUR, _ERASING),
 }
 
 
 def layers(recipe: str, seed: int = 0) -> list[keras.layers.Layer]:
     """The layers of a recipe, for float32 images (B, H, W, 3) in 0…255.
 
+    Args:
+        recipe: a name in `RECIPES`, or several with + between them.
+        seed: of the random changes.
+
     Raises:
         ValueError: unknown recipe (the message lists them).
     """
-    if recipe not in RECIPES:
-        raise ValueError(f"augment={recipe!r}: choose one of {', '.join(RECIPES)}")
+    parts = recipe.split("+")
+    if not set(parts) <= set(RECIPES):
+        raise ValueError(f"augment={recipe!r}: choose of {', '.join(RECIPES)}, joined by +")
+    steps = [step for part in parts for step in RECIPES[part]]
     return [
         # Pixels stay float32 whatever the network computes in: bfloat16 has 8 bits of mantissa.
         layer(**arguments, seed=seed + i, dtype="float32")
-        for i, (layer, arguments) in enumerate(RECIPES[recipe])
+        for i, (layer, arguments) in enumerate(steps)
     ]
 
 
@@ -140,7 +146,7 @@ def views(image: np.ndarray, recipe: str = "flip_rotate_zoom", n: int = 9, seed:
 
     Args:
         image: uint8 (H, W, 3).
-        recipe: a name in `RECIPES`.
+        recipe: as for `layers`.
         n: how many, the first being the photograph itself.
         seed: of the random changes.
 

@@ -5,18 +5,20 @@ that what is saved takes pixels in 0…255 as every other network here does.
 """
 
 import contextlib
-import hashlib
-import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 from keras import layers
 
-IMAGENET = "imagenet"
-# What a family was trained on, by how its name begins; the longest that fits counts. Families that
-# are not named rescale inside and take 0…255.
+from skincnn.pretrained import IMAGENET, WeightsError, find, home, plain
+
+# What a family was trained on, by how its name begins; the longest that fits counts. Those with
+# "none" rescale inside and take 0…255.
 PREPROCESSING = {
+    "ConvNeXt": "none",
+    "EfficientNetV2": "none",
     "MobileNet": "symmetric",
     "MobileNetV3": "none",
     "Xception": "symmetric",
@@ -33,28 +35,39 @@ _MEAN, _VARIANCE = (123.675, 116.28, 103.53), (58.395**2, 57.12**2, 57.375**2)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 
 
-class WeightsError(ValueError):
-    """Weights that are not there or do not fit; the message says what to do."""
-
-
 def names() -> list[str]:
-    """The networks of `keras.applications`, as they are spelled there; without NASNet, which takes
-    one size only."""
+    """The networks of `keras.applications`, as they are spelled there.
+
+    Without NASNet, which takes one size only, and the first EfficientNets: Keras builds those
+    otherwise with ImageNet weights than without, so that their weights fit a wrong network.
+    """
     every = (n for n in dir(keras.applications) if n[0].isupper())
-    return sorted(n for n in every if not n.startswith("NASNet"))
+    return sorted(n for n in every if not n.startswith(("NASNet", "EfficientNetB")))
 
 
-def preprocessing(name: str) -> list[keras.layers.Layer]:
-    """The layers from pixels in 0…255 to what a network was trained on."""
-    known = [prefix for prefix in PREPROCESSING if name.startswith(prefix)]
-    kind = PREPROCESSING[max(known, key=len)] if known else "none"
+def preprocessing(name: str) -> list[Callable]:
+    """What leads from pixels in 0…255 to what a network was trained on, to be called in turn.
+
+    Args:
+        name: that begins with a family's, however it is spelled.
+
+    Raises:
+        ValueError: no family is known by such a name.
+    """
+    known = [family for family in PREPROCESSING if plain(name).startswith(plain(family))]
+    if not known:
+        raise ValueError(
+            f"model {name!r}: which pixels it takes is not known; begin its name with its "
+            f"family's: {', '.join(PREPROCESSING)}"
+        )
+    kind = PREPROCESSING[max(known, key=len)]
     if kind == "symmetric":  # −1…1
         return [layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32")]
     if kind == "torch":
         return [layers.Normalization(mean=_MEAN, variance=_VARIANCE, dtype="float32")]
     if kind == "caffe":  # centred, blue first
         centred = layers.Normalization(mean=_CAFFE_MEAN, variance=(1.0, 1.0, 1.0), dtype="float32")
-        return [centred, _BlueFirst(dtype="float32")]
+        return [centred, lambda x: keras.ops.flip(x, axis=-1)]
     return []
 
 
@@ -64,7 +77,7 @@ def build(name: str, weights: str = "", seed: int = 0, dtype: str = "float32") -
     Args:
         name: one of `names()`; or any name, if `weights` is a saved backbone.
         weights: `imagenet`; a file of weights for this network (`.weights.h5`, `.h5`); a `.keras`
-            file that holds a backbone; "" for random ones. See `find`.
+            file that holds a backbone; "" for random ones. See `pretrained.find`.
         seed: of random weights.
         dtype: Keras dtype policy, `float32` or `mixed_bfloat16`.
 
@@ -78,7 +91,7 @@ def build(name: str, weights: str = "", seed: int = 0, dtype: str = "float32") -
     """
     with _surroundings(seed, dtype):
         if weights.endswith(".keras"):
-            return _saved(find(weights))
+            return _saved(find(weights), dtype)
         if name not in names():
             raise ValueError(f"model {name!r} is unknown: choose one of {', '.join(names())}")
         make = getattr(keras.applications, name)
@@ -94,41 +107,6 @@ def build(name: str, weights: str = "", seed: int = 0, dtype: str = "float32") -
             except Exception as error:  # h5py, Keras and zipfile each have their own
                 raise WeightsError(f"{path} does not fit {name}: {_line(error)}") from None
         return _named(model)
-
-
-def find(weights: str) -> Path:
-    """A file of weights: as named, or of that name in Keras's own folder (`KERAS_HOME`/models).
-
-    Raises:
-        WeightsError: it is in neither place.
-    """
-    places = [Path(weights).expanduser(), home() / "models" / weights]
-    for place in places:
-        if place.is_file():
-            return place
-    raise WeightsError(f"weights {weights!r}: no such file, nor {places[1]}")
-
-
-def digest(weights: str) -> str:
-    """SHA-256 of the file that `weights` names; "" for `imagenet`, which Keras checks itself, and
-    for none."""
-    if weights in ("", IMAGENET):
-        return ""
-    return hashlib.sha256(find(weights).read_bytes()).hexdigest()
-
-
-def home() -> Path:
-    """Where Keras keeps what it fetched: `KERAS_HOME`, else `~/.keras`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
-
-
-def at_hand(name: str) -> str:
-    """`imagenet` where Keras has a network's weights already (they may be fetched elsewhere), else
-    "": so that a notebook runs on any machine and says with what."""
-    wanted = _plain(name)
-    files = [_plain(path.name) for path in (home() / "models").glob("*.h5")]
-    here = any(file.startswith(wanted) and "notop" in file for file in files)
-    return IMAGENET if here else ""
 
 
 def hold(model: keras.Model, share: float = 1.0) -> None:
@@ -153,17 +131,6 @@ def hold(model: keras.Model, share: float = 1.0) -> None:
 # --- underneath ----------------------------------------------------------------------------------
 
 
-@keras.saving.register_keras_serializable(package="skincnn")
-class _BlueFirst(layers.Layer):
-    """RGB to BGR."""
-
-    def call(self, x):
-        return keras.ops.flip(x, axis=-1)
-
-    def compute_output_shape(self, shape):
-        return shape
-
-
 def _imagenet(name: str, make, options: dict) -> keras.Model:
     try:
         return make(weights=IMAGENET, **options)
@@ -174,14 +141,20 @@ def _imagenet(name: str, make, options: dict) -> keras.Model:
         ) from None
 
 
-def _saved(path: Path) -> keras.Model:
+def _saved(path: Path, dtype: str) -> keras.Model:
     try:
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:
         raise WeightsError(f"{path}: not a saved backbone: {_line(error)}") from None
     if len(model.output_shape) != 4:
         raise WeightsError(f"{path}: gives {model.output_shape}, not a map of features")
-    free = keras.models.clone_model(model, input_tensors=keras.Input((None, None, 3)))  # any size
+
+    def again(part):  # in the precision asked for
+        asked = {"dtype": dtype} if isinstance(part, layers.Layer) else {}  # a bare operation
+        return type(part).from_config({**part.get_config(), **asked})
+
+    inputs = keras.Input((None, None, 3))  # of any size
+    free = keras.models.clone_model(model, input_tensors=inputs, clone_function=again)
     free.set_weights(model.get_weights())
     return _named(free)
 
@@ -207,10 +180,6 @@ def _surroundings(seed: int, dtype: str):
     finally:
         keras.config.set_dtype_policy(policy)
         random.setstate(state)
-
-
-def _plain(text: str) -> str:
-    return "".join(c for c in text.lower() if c.isalnum())
 
 
 def _line(error: Exception) -> str:

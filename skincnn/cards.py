@@ -28,9 +28,10 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, command: str = "
     run = runs.Run(Path(folder))
     table, info = run.predictions, run.info
     metrics = evaluate.metrics(table)
-    settings, about = info["config"], info["data"]
-    default = config.RunConfig().asdict()
-    changed = {k: v for k, v in settings.items() if default.get(k) != v and k != "preset"}
+    about = info["data"]
+    members = [member["config"] for member in info.get("members", ())]
+    protocol = (members or [info["config"]])[0]["protocol"]
+    pair = {"melanoma", "nevus"} <= set(table["label"])
     lines = [
         f"# Model card: {run.name}",
         "",
@@ -38,16 +39,15 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, command: str = "
         "",
         "## What it is",
         "",
-        f"- Network `{settings['model']}`, {settings['image_size']} × {settings['image_size']} "
-        f"pixels, {len(info['classes'])} classes: {', '.join(info['classes'])}.",
-        f"- Settings that differ from the defaults: {_settings(changed)}.",
-        f"- Precision {info['precision_used']}; seeds {', '.join(_seeds(table))}; "
-        f"{_versions(info.get('versions', {}))}.",
+        f"- {len(info['classes'])} classes: {', '.join(info['classes'])}.",
+        *([f"- The {info['how']} of {len(members)} networks:"] if members else []),
+        *(_network(settings) for settings in members or [info["config"]]),
+        *([] if members else [f"- Precision {info['precision_used']}."]),
+        f"- Seeds {', '.join(_seeds(table))}; {_versions(info.get('versions', {}))}.",
         "",
         "## Data and protocol",
         "",
-        f"- Set `{about.get('name', '')}`, protocol `{settings['protocol']}`: "
-        f"{_PROTOCOLS[settings['protocol']]}",
+        f"- Set `{about.get('name', '')}`, protocol `{protocol}`: {_PROTOCOLS[protocol]}",
         f"- {metrics['n_files']:,} photographs in {metrics['n_groups']:,} groups of related ones "
         "are scored, each by a network that it did not train.",
         f"- Fingerprints: rows `{about['rows_sha256'][:16]}`, photographs "
@@ -66,6 +66,7 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, command: str = "
         "",
         _markdown(_classes(metrics)),
         "",
+        *(_melanoma_or_nevus(table) if pair else []),
         "## Where it fails",
         "",
         *_failures(table),
@@ -97,8 +98,24 @@ _PROTOCOLS = {
 }
 
 
-def _settings(changed: dict) -> str:
-    return ", ".join(f"`{name}={value}`" for name, value in changed.items()) or "none"
+def _network(settings: dict) -> str:
+    default = config.RunConfig().asdict()
+    changed = {k: v for k, v in settings.items() if default.get(k) != v and k != "preset"}
+    size = f"{settings['image_size']} × {settings['image_size']}"
+    differs = ", ".join(f"`{name}={value}`" for name, value in changed.items()) or "none"
+    return f"- Network `{settings['model']}`, {size} pixels. Not by default: {differs}."
+
+
+def _melanoma_or_nevus(table: pd.DataFrame) -> list[str]:
+    alone = evaluate.between(table, "melanoma", "nevus")
+    return [
+        "Melanoma against nevus alone, which no camera gives away:",
+        "",
+        "```",
+        evaluate.summary(alone),
+        "```",
+        "",
+    ]
 
 
 def _seeds(table: pd.DataFrame) -> list[str]:

@@ -31,14 +31,24 @@ class Checkpoints(keras.callbacks.Callback):
         seed: of dropout and augmentation, together with the epoch's number.
         others: the run's other callbacks, whose state is saved too.
         on_epoch: called with the history (a list of one dictionary an epoch) after each save.
+        keep: whose weights are `best_weights`: of the epoch with the `lowest_loss` in validation,
+            or of the `last`.
     """
 
-    def __init__(self, folder: Path, seed: int, others: list, on_epoch=lambda history: None):
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        others: list,
+        on_epoch=lambda history: None,
+        keep: str = "lowest_loss",
+    ):
         super().__init__()
         self.folder = Path(folder)
         self.seed = seed
         self.others = [c for c in others if isinstance(c, _STATEFUL)]
         self.on_epoch = on_epoch
+        self.keep = keep
         self.history: list[dict] = []
         self.epoch = 0  # the epoch that runs, from 0; the input pipeline asks for it
         self.stopped = False
@@ -47,7 +57,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     @property
     def best_weights(self) -> list[np.ndarray]:
-        """Weights of the epoch with the lowest validation loss."""
+        """Weights of the epoch that is kept."""
         return self._best
 
     def resume(self) -> keras.Model | None:
@@ -116,6 +126,7 @@ class Checkpoints(keras.callbacks.Callback):
         # a loss that is no number is no improvement, and nothing is compared with it
         known = [r["val_loss"] for r in self.history if np.isfinite(r["val_loss"])]
         improved = bool(known) and row["val_loss"] == min(known)
+        improved |= self.keep == "last"
         if improved or self._best is None:
             with self._averaged():
                 self._best = self.model.get_weights()

@@ -269,25 +269,15 @@ def several_as_one(
 
     Example: skincnn ensemble outputs/runs/a_cv outputs/runs/b_cv --out outputs/local/both
     """
-    from skincnn import ensembles, evaluate, predictions, runs
+    from skincnn import ensembles, evaluate, runs
 
-    tables = [predictions.read(folder / "predictions.csv") for folder in folders]
-    inner = [ensembles.inner_parts(folder) for folder in folders] if how == "weighted" else None
-    table, weights = ensembles.combine(tables, how, inner)
-    predictions.write(table, out / "predictions.csv")
-    metrics = evaluate.metrics(predictions.read(out / "predictions.csv"))
-    runs.write_json(out / "metrics.json", metrics)
-    named = weights.set_axis([folder.name for folder in folders], axis=1).round(4)
-    members = {
-        "members": [folder.name for folder in folders],
-        "how": how,
-        "weights": {str(fold): row for fold, row in named.to_dict("index").items()},
-    }
-    runs.write_json(out / "config.json", members)
+    weights = ensembles.save(folders, out, how)
+    run = runs.Run(out)
     if as_json:
-        print(json.dumps({"run": str(out), **members, **metrics}, indent=1))
+        about = {key: run.info[key] for key in ("members", "how")}
+        print(json.dumps({"run": str(out), **about, **run.metrics}, indent=1))
     else:
-        print(f"{named.to_string()}\n\n{evaluate.summary(metrics)}")
+        print(f"{weights.round(4).to_string()}\n\n{evaluate.summary(run.metrics)}")
 
 
 @app.command("evaluate")
@@ -331,7 +321,7 @@ def score(
     answer = evaluate.metrics(frame)
     texts = [summaries.summary(answer)]
     if against:
-        answer["against"] = evaluate.compare(frame, predictions.read(against))
+        answer["against"] = evaluate.compare(frame, predictions.read(against, mapping))
         texts.append(f"\nagainst {against}\n" + summaries.comparison(answer["against"]))
     if between:
         pair = [name.strip() for name in between.split(",")]
@@ -369,7 +359,7 @@ def classify(
     from skincnn import predict, runs
 
     run = runs.Run(model)
-    root, files, facts = _to_classify(place)
+    root, files, facts = _to_classify(place, run.classes)
     stream = predict.answers(files, run.classify, run.config.image_size)
     results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
     for result in results:
@@ -385,13 +375,19 @@ def classify(
     raise typer.Exit(1 if any(r.problem for r in results) else 0)
 
 
-def _to_classify(place: str) -> tuple[Path, list[Path], dict | None]:
+def _to_classify(place: str, classes: list[str]) -> tuple[Path, list[Path], dict | None]:
     """What to classify: the folder paths are told from, the files, and what a set says of them."""
-    from skincnn import predict
+    from skincnn import folders, images, labelled, predict
 
     path = Path(place)
-    if path.suffix != ".csv" and path.exists():
-        return path if path.is_dir() else path.parent, predict.find(path), None
+    if path.suffix.lower() in images.EXTENSIONS:
+        return path.parent, predict.find(path), None
+    if path.is_dir() and not labelled.table_in(path):
+        files = predict.find(path)
+        names = folders.class_names(path) if folders.set_root(path) else set()
+        strange = len(names) > 1 and not names & set(classes)  # an outside set's own classes
+        facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
+        return path, files, facts if strange else None
     from skincnn import data
 
     index = data.usable(options.load(place))

@@ -13,6 +13,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 LOSSES = ("cross_entropy", "focal")
 SCHEDULES = ("constant", "cosine")
 SAMPLINGS = ("plain", "balanced")
+KEEPS = ("lowest_loss", "last")
 DATA_VARIABLE = "SKINCNN_DATA"  # one set's folder, or a folder that holds several sets
 
 
@@ -52,7 +53,7 @@ class RunConfig:
     batch_size: int = 32  # photographs a step; the published recipes' size
     epochs: int = 20  # at most; early stopping may end a run before
     learning_rate: float = 1e-3  # Adam's default, which the published recipes use
-    augment: str = "none"  # random layers while training: a name in augment.RECIPES
+    augment: str = "none"  # random layers while training: names in augment.RECIPES, joined by +
     copies_per_class: int = 0  # Augmentor adds this many copies to every class
     fill_to: int = 0  # Augmentor fills every class to this many photographs; 0 leaves them
     protocol: str = "published"  # published | split_first | clean, see splits and README
@@ -65,6 +66,7 @@ class RunConfig:
     plateau_factor: float = 0.5  # the rate is multiplied by this; 0 patience switches it off
     min_learning_rate: float = 1e-5  # the rate is never lowered below this
     early_stopping: int = 0  # epochs without a better validation loss before the end; 0 is off
+    keep: str = "lowest_loss"  # lowest_loss (in validation) | last: whose epoch's weights stay
     precision: str = "auto"  # auto | float32 | mixed_bfloat16: the faster differs by network
     # --- transfer: for the networks of `backbones` ---
     weights: str = ""  # imagenet, a file of weights or a saved backbone; "" trains from scratch
@@ -98,6 +100,7 @@ class RunConfig:
             "loss": LOSSES,
             "schedule": SCHEDULES,
             "sampling": SAMPLINGS,
+            "keep": KEEPS,
             "views": (1, 8),
         }
         for name, allowed in allowed_for.items():
@@ -120,8 +123,15 @@ class RunConfig:
         for name in ("head_epochs", "warmup_epochs", "weight_decay", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must not be negative")
-        if self.schedule != "constant" and self.plateau_patience:
-            raise ValueError("schedule and plateau_patience both lower the rate: set one of them")
+        if self.plateau_patience and (self.schedule != "constant" or self.warmup_epochs):
+            raise ValueError(
+                "plateau_patience goes with neither a schedule nor warmup_epochs: both set the rate"
+            )
+        # What an optimizer would not heed is refused, or the record would say what was not done.
+        if self.optimizer != "adamw" and (self.weight_decay or self.layer_decay < 1):
+            raise ValueError(
+                f"optimizer={self.optimizer!r}: weight_decay and layer_decay need adamw"
+            )
         if self.folds < 2:
             raise ValueError(f"folds={self.folds!r}: must be at least 2")
         held_out = self.folds if self.protocol == "clean" else 1  # the published split has one fold
@@ -188,6 +198,7 @@ PRESETS = {
         "weight_decay": 1e-2,
         "learning_rate": 2e-3,
         "schedule": "cosine",
+        "keep": "last",  # where the rate has come down; before, the loss jumps
         "warmup_epochs": 2,
         "epochs": 60,
         "protocol": "clean",
@@ -202,6 +213,7 @@ PRESETS = {
         "weight_decay": 1e-3,
         "learning_rate": 3e-4,
         "schedule": "cosine",
+        "keep": "last",  # where the rate has come down; before, the loss jumps
         "warmup_epochs": 1,
         "epochs": 15,
         "protocol": "clean",
@@ -220,6 +232,7 @@ PRESETS = {
         "weight_decay": 1e-3,
         "learning_rate": 3e-4,
         "schedule": "cosine",
+        "keep": "last",  # where the rate has come down; before, the loss jumps
         "warmup_epochs": 1,
         "epochs": 12,
         "protocol": "clean",

@@ -91,7 +91,7 @@ def table(some: Sequence[runs.Run]) -> pd.DataFrame:
 
     The sensitivity is melanoma's, where there is such a class.
     `minutes` are those that training all folds of one seed takes, what went before on another set
-    included; for an ensemble those of its members, which lie beside it.
+    included; for an ensemble those of its members, which it remembers the places of.
     """
     rows = {}
     for run in some:
@@ -116,7 +116,7 @@ def _minutes(folder: Path) -> float:
     folds = [parts.facts(file) for file in sorted(folder.glob("folds/*_seed*[0-9].csv"))]
     if not folds:
         members = json.loads((folder / "config.json").read_text())["members"]
-        return sum(_minutes(folder.parent / member) for member in members)
+        return sum(_minutes(folder / member["folder"]) for member in members)
     before = [facts["pretrained"] for facts in folds if "pretrained" in facts]
     once = {one["run"]: one["minutes"] for one in before}  # seeds share it
     seeds = len({facts["config"]["seed"] for facts in folds})
@@ -155,6 +155,12 @@ def _line(table: Path, number: int, total: int, seconds: float) -> str:
 
 def _together(settings, index: pd.DataFrame, folder: Path, tables: list[Path]) -> runs.Run:
     made = {table.stem: parts.facts(table) for table in tables}
+    before = {facts["pretrained"]["run"] for facts in made.values() if "pretrained" in facts}
+    if len(before) > 1:
+        raise runs.RunError(
+            f"{folder}: {settings.pretrain!r} changed between the folds, which were pretrained as "
+            f"{' and '.join(sorted(before))}. Choose another folder, or remove this one."
+        )
     precision = ", ".join(sorted({facts["precision_used"] for facts in made.values()}))
     whole = runs.describe(settings, index, data.classes(index), precision)
     name, given = whole["data"]["name"], runs.identity(settings, index)["data"]

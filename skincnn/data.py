@@ -134,16 +134,19 @@ def load(
     name, folder = find(name_or_folder)
     if name == "sample" and folder == config.sample_dir():
         sample.make(folder, progress=progress)
-    root, found, ignored = _listed(folder)
+    root, found, ignored, table = _listed(folder)
     index = found.merge(
         _facts(root, list(found["file"]), progress), on="file", validate="one_to_one"
     )
     index["image_id"] = [image_id(Path(file).stem) for file in index["file"]]
-    index = _join_metadata(index, root / "metadata.csv")
+    metadata = root / "metadata.csv"
+    index = _join_metadata(index, None if table == metadata else metadata)
     index["augmented_from"] = ""
     index["group"] = groups(index)
     index = index[COLUMNS].sort_values("file", ignore_index=True)
     index.attrs = {"root": str(root), "name": name, "ignored": sorted(ignored)}
+    if table:
+        index.attrs["labels_from"] = table.name
 
     bad = index[index["problem"] != ""]
     if strict and len(bad):
@@ -206,17 +209,21 @@ def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def groups(index: pd.DataFrame, columns: Sequence[str] = GROUPING) -> list[str]:
+def groups(
+    index: pd.DataFrame,
+    columns: Sequence[str] = GROUPING,
+    pairs: Iterable[tuple[int, int]] = (),
+) -> list[str]:
     """A name for each connected piece of rows that share a value in any of the columns.
 
     Sharing reaches on: two photographs of one lesion, one of which has a copy elsewhere, are one
     piece of three. An empty or missing value is shared with nobody; a column the index does not
-    have joins nothing.
+    have joins nothing. `pairs` of row numbers belong together too.
 
     Returns:
         (N) names: the `file` of the piece's first row.
     """
-    edges = []
+    edges = list(pairs)
     for column in columns:
         first = {}
         for i, value in enumerate(index.get(column, [])):
@@ -245,24 +252,36 @@ def connected(n: int, edges: Iterable[tuple[int, int]]) -> list[int]:
 # --- what is in the files -------------------------------------------------------------------
 
 
-def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]]]:
-    """A set's root, its photographs (`file`, `label`, `split`, …) and what was passed over."""
+def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]], Path | None]:
+    """A set's root, its photographs (`file`, `label`, `split`, …), what was passed over, and the
+    table its labels come from, if they do."""
     table = place if place.is_file() else None
     if table is None:
         root = folders.set_root(place)
-        # one folder of photographs is no class: a table beside it says what they show
-        if root is None or len(folders.class_names(place)) < 2:
-            table = labelled.table_in(place)
+        table = _speaking(place, root)
     if table is not None:
         try:
-            return table.parent, *labelled.read(table)
+            return table.parent, *labelled.read(table), table
         except labelled.TableError as error:
             raise DataError(str(error)) from None
     if root is None:
         raise DataError(f"No class folders with photographs in {place}. {_HOW_TO}")
     found, ignored = folders.list_files(root)
     ignored += folders.beside(place, root)
-    return root, pd.DataFrame(found, columns=["file", "label", "split"]), ignored
+    return root, pd.DataFrame(found, columns=["file", "label", "split"]), ignored, None
+
+
+def _speaking(place: Path, root: Path | None) -> Path | None:
+    """The table in a folder that names its photographs' classes, if the folders do not."""
+    table = labelled.table_in(place)
+    if table is None or root is None:
+        return table
+    names = folders.class_names(place)
+    if len(names) < 2:  # one folder of photographs is no class
+        return table
+    # HAM10000 comes in two parts, a folder each. A metadata.csv beside class folders adds facts.
+    parts = table.name != "metadata.csv" and not names & labelled.classes(table)
+    return table if parts else None
 
 
 def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
@@ -312,9 +331,9 @@ def _save(frame: pd.DataFrame, path: Path) -> None:
     os.replace(temporary, path)
 
 
-def _join_metadata(index: pd.DataFrame, path: Path) -> pd.DataFrame:
+def _join_metadata(index: pd.DataFrame, path: Path | None) -> pd.DataFrame:
     names = ["lesion_id", "patient_id", "source"]
-    if path.is_file():
+    if path is not None and path.is_file():
         try:
             table = pd.read_csv(path, dtype=str, keep_default_na=False)
         except ValueError as error:  # no table, or no UTF-8

@@ -1,12 +1,13 @@
 """Several runs as one: their predictions averaged, from files alone. No model, no TensorFlow."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skincnn import predictions
+from skincnn import evaluate, predictions, runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,6 +62,52 @@ def combine(
     share = weights.loc[folds].to_numpy().T  # (runs, N)
     mixed = (share[:, :, None] * stacked).sum(axis=0)
     return predictions.replaced(first, mixed / mixed.sum(axis=1, keepdims=True)), weights
+
+
+def save(folders: "Sequence[Path]", out: Path, how: str = "mean") -> "pd.DataFrame":
+    """Combine runs or cross-validations and keep the result as a run: `predictions.csv`,
+    `metrics.json`, and `config.json` with the members.
+
+    Args:
+        folders: of the members.
+        out: where the files go.
+        how: as for `combine`; `weighted` needs the members' inner parts.
+
+    Returns:
+        The weights: a row a fold, a column a member.
+
+    Raises:
+        ValueError: see `combine`; a member's file is missing or damaged; a member stands twice.
+    """
+    if len({folder.resolve() for folder in folders}) < len(folders):
+        raise ValueError("a member stands there twice")
+    members = [runs.Run(folder) for folder in folders]
+    inner = [inner_parts(folder) for folder in folders] if how == "weighted" else None
+    table, weights = combine([member.predictions for member in members], how, inner)
+    first = members[0].info
+    where = [os.path.relpath(folder, out) for folder in folders]
+    weights.columns = [Path(place).name for place in where]
+    about = {
+        "members": [
+            {
+                "folder": Path(place).as_posix(),
+                "weights": {str(fold): round(w, 4) for fold, w in weights.iloc[:, at].items()},
+                "config": member.info["config"],
+            }
+            for at, (place, member) in enumerate(zip(where, members, strict=True))
+        ],
+        "how": how,
+        "classes": first["classes"],
+        "data": first["data"],
+        "versions": first.get("versions", {}),
+    }
+    runs.write_json(out / "config.json", about)
+    predictions.write(table, out / "predictions.csv")
+    # from the file, as anyone else would
+    runs.write_json(
+        out / "metrics.json", evaluate.metrics(predictions.read(out / "predictions.csv"))
+    )
+    return weights
 
 
 def inner_parts(folder: str | Path) -> "pd.DataFrame":

@@ -161,10 +161,7 @@ def one_recipe_on_many_networks(
     )
     from skincnn import ablations
 
-    networks = {}
-    for text in network:
-        model, _, weights = text.partition("=")
-        networks[model] = weights
+    networks = [(model, weights) for model, _, weights in (t.partition("=") for t in network)]
 
     def run(index, folder):
         return ablations.backbones(index, settings, networks, folder, progress=not as_json)

@@ -58,7 +58,7 @@ def read(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
             f"{', '.join(map(str, table.columns))}"
         )
     named = table[name] if name else _from_shares(table[_one_hot(table)])
-    table = table.assign(label=named.map(labels.name), key=table[identity].map(_stem))
+    table = table.assign(label=named.map(labels.name), key=table[identity].map(_key))
     conflicts = table.groupby("key")["label"].nunique()
     if (conflicts > 1).any():
         raise TableError(f"{path}: {conflicts.idxmax()!r} stands there under two labels")
@@ -70,23 +70,32 @@ def read(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
         for p in sorted(root.rglob("*"))
         if p.suffix.lower() in images.EXTENSIONS and p.is_file() and p.name[0] != "."
     ]
-    known = [p for p in files if p.stem in table.index]
+    keys = {p: _named(p, table.index) for p in files}
+    known = [p for p in files if keys[p]]
     if not known:
         raise TableError(f"{path}: none of the {len(table)} photographs it names lie in {root}")
     ignored = [(p.as_posix(), f"not in {path.name}") for p in set(files) - set(known)]
-    absent = sorted(set(table.index) - {p.stem for p in known})
-    ignored += [(stem, f"in {path.name}, but not in the folder") for stem in absent]
-    blank = [p for p in known if not table.at[p.stem, "label"]]
+    absent = sorted(set(table.index) - {keys[p] for p in known})
+    ignored += [(key, f"in {path.name}, but not in the folder") for key in absent]
+    blank = [p for p in known if not table.at[keys[p], "label"]]
     ignored += [(p.as_posix(), "no label in the table") for p in blank]
     rows = [p for p in known if p not in set(blank)]
     found = pd.DataFrame({"file": [p.as_posix() for p in rows]})
-    stems = [p.stem for p in rows]
-    found["label"] = table["label"].reindex(stems).to_numpy()
+    wanted = [keys[p] for p in rows]
+    found["label"] = table["label"].reindex(wanted).to_numpy()
     found["split"] = "train"
     for column, ours in FACTS.items():
         if column in table:
-            found[ours] = table[column].reindex(stems).to_numpy()
+            found[ours] = table[column].reindex(wanted).to_numpy()
     return found, ignored
+
+
+def classes(path: Path) -> set[str]:
+    """The labels a table has, as it spells them and as the folders do."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    name = _class_column(table)
+    said = set(table[name]) if name else set(_one_hot(table))
+    return said | {labels.name(text) for text in said}
 
 
 def _id_column(table: pd.DataFrame) -> str | None:
@@ -108,5 +117,13 @@ def _from_shares(shares: pd.DataFrame) -> pd.Series:
     return shares.astype(float).idxmax(axis=1)
 
 
-def _stem(text: str) -> str:
-    return Path(text).stem if Path(text).suffix.lower() in images.EXTENSIONS else Path(text).name
+def _key(text: str) -> str:
+    """A photograph's name without its ending, with the folders it was given with."""
+    path = Path(text)
+    return (path.with_suffix("") if path.suffix.lower() in images.EXTENSIONS else path).as_posix()
+
+
+def _named(file: Path, known: pd.Index) -> str:
+    """The key a table has for a file: with its folders, or else by its name alone; "" for none."""
+    whole = file.with_suffix("").as_posix()
+    return next((key for key in (whole, file.stem) if key in known), "")

@@ -138,7 +138,7 @@ def build(
         name: one of `MODELS`, or of `backbones.names()`: then a new classifier on that backbone.
         classes: number of outputs, at least 2.
         image_size: pixels a side of the input.
-        recipe: random layers in front, a name in `augment.RECIPES`.
+        recipe: random layers in front, see `augment.layers`.
         seed: of weights, dropout and augmentation.
         dtype: Keras dtype policy, `float32` or `mixed_bfloat16`.
         weights: of the backbone (see `backbones.build`).

@@ -34,7 +34,11 @@ def settings_of(preset: str, more: list[str] | None = None, **changes) -> config
     typed = {
         name: getattr(value, "value", value) for name, value in changes.items() if value is not None
     }
-    return config.preset(preset, **config.parse(more or []), **typed)
+    set_by_name = config.parse(more or [])
+    if twice := sorted(set(typed) & set(set_by_name)):
+        option = twice[0].replace("_", "-")
+        raise ValueError(f"--set {twice[0]}: the command sets it itself, or has --{option} for it")
+    return config.preset(preset, **set_by_name, **typed)
 
 
 def facts_of(name: str, column: str, quiet: bool):
@@ -44,7 +48,7 @@ def facts_of(name: str, column: str, quiet: bool):
     index = data.usable(load(name, quiet))
     known = official.facts()
     for person in set(official.PERSON) - set(index):
-        index[person] = index["image_id"].map(known[person].to_dict()).fillna("")
+        index[person] = index["image_id"].map(known[person].to_dict()).astype(object).fillna("")
     if column == "skin_tone":
         from skincnn import skintone
 

@@ -52,6 +52,11 @@ def facts(table: Path) -> dict:
     return json.loads(table.with_suffix(".json").read_text("utf-8"))
 
 
+def minutes(facts: dict) -> float:
+    """What a part's training took: its epochs, and those of the run that pretrained it."""
+    return facts["minutes"] + facts.get("pretrained", {}).get("minutes", 0)
+
+
 def done(table: Path, given: dict) -> bool:
     """Whether a part is there, whole, and of the very same settings and data.
 

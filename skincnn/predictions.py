@@ -78,7 +78,7 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
 
     Args:
         mapping: from the labels of an outside set to the classes of the model (`read_map`); rows
-            whose label it does not have are left out.
+            of a label that it maps to nothing are left out.
 
     Returns:
         The table: facts as text (empty where unknown), `fold` and `seed` whole numbers (`fold`
@@ -87,9 +87,9 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
     Raises:
         PredictionsError: no such file, no rows, a missing column, a row of the wrong length, a
             probability that is no number or negative, a row that does not sum to 1 (± 0.001), a
-            label without a probability column, a fold or seed that is no whole number, a repeated
-            (`file`, `seed`). The message has the line as an editor numbers it, the header being
-            line 1, and the value.
+            label without a probability column or, with a mapping, one that it does not have, a
+            fold or seed that is no whole number, a repeated (`file`, `seed`). The message has the
+            line as an editor numbers it, the header being line 1, and the value.
     """
     import pandas as pd
 
@@ -98,12 +98,19 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
     table = pd.DataFrame(rows, columns=header, dtype=str)
     _check_columns(table, path)
     if mapping is not None:
-        keep = table["label"].isin(mapping)
+        said = table["label"].map(labels.name)
+        if not said.isin(mapping).all():
+            at = int(np.argmin(said.isin(mapping)))
+            raise PredictionsError(
+                f"{path}, line {lines[at]}: {table['label'][at]!r} is not in the map; give it a "
+                "row with an empty `to` to leave it out"
+            )
+        table["label"] = said.map(mapping)
+        keep = table["label"] != ""
         lines = [line for line, stays in zip(lines, keep, strict=True) if stays]
         table = table[keep].reset_index(drop=True)
         if not len(table):
-            raise PredictionsError(f"{path}: no label is in the map: {', '.join(mapping)}")
-        table["label"] = table["label"].map(mapping)
+            raise PredictionsError(f"{path}: the map leaves every row out")
     for name in ["fold", "seed", *probability_columns(table)]:
         numbers = pd.to_numeric(table[name], errors="coerce").astype(np.float64)
         wrong = numbers % 1 != 0 if name in FACTS else numbers.isna()
@@ -123,7 +130,11 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
 def read_map(path: str | Path) -> dict[str, str]:
     """Read a table of `from,to`: labels of an outside set, and the classes they mean here.
 
-    Several labels may mean one class; a label with an empty `to` is left out.
+    Several labels may mean one class; one with an empty `to` is left out of the table. Codes
+    (`nv`) and names (`nevus`) of the nine diagnoses are the same.
+
+    Returns:
+        Label of theirs -> class of ours, or "".
 
     Raises:
         PredictionsError: no such file, no such columns, or a label that stands there twice.
@@ -135,10 +146,11 @@ def read_map(path: str | Path) -> dict[str, str]:
     source, target = header.index("from"), header.index("to")
     mapping = {}
     for row, line in zip(rows, lines, strict=True):
-        if row[source] in mapping:
+        name = labels.name(row[source])
+        if name in mapping:
             raise PredictionsError(f"{path}, line {line}: {row[source]!r} stands there twice")
-        mapping[row[source]] = row[target].strip()
-    return {name: ours for name, ours in mapping.items() if ours}
+        mapping[name] = labels.name(row[target])
+    return mapping
 
 
 def write(frame: "pd.DataFrame", path: str | Path) -> None:

@@ -7,7 +7,7 @@
 | `predictions.csv`, `metrics.json` | the held-out photographs, and what `evaluate` says of them |
 | `predictions_inner.csv` | protocol `clean`: the part that chose; `fold` is the model's |
 | `predictions_test.csv`, `metrics_test.json` | the published Test folder's, where there is one |
-| `model.keras` | best weights by validation loss, float32 (never committed) |
+| `model.keras` | weights of the epoch that is kept, float32 (never committed) |
 | `checkpoints/` | while the run goes on |
 
 `metrics.json` is written last: a run with it is finished.
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, hair, predictions, splits, views
+from skincnn import config, data, hair, predictions, pretrained, splits, views
 
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
@@ -50,7 +50,8 @@ class Run:
         path = self._file("config.json")
         try:
             info = dict(json.loads(path.read_text(encoding="utf-8")))
-            if missing := {"config", "classes", "data", "precision_used"} - set(info):
+            alone = set() if "members" in info else {"config", "precision_used"}
+            if missing := {"classes", "data", *alone} - set(info):
                 raise ValueError(f"no {', '.join(sorted(missing))} in it")
             return info
         except (TypeError, ValueError) as error:
@@ -59,6 +60,8 @@ class Run:
     @property
     def config(self) -> config.RunConfig:
         info = self.info
+        if "members" in info:
+            raise RunError(f"{self.folder} is an ensemble: its members have settings and weights")
         try:
             return config.RunConfig(**info["config"])
         except (KeyError, TypeError, ValueError) as error:
@@ -176,13 +179,15 @@ def describe(
 
 def identity(settings: config.RunConfig, index: pd.DataFrame) -> dict:
     """What decides a run's result, as `differences` compares it: settings, classes, fingerprints
-    of an index, with or without folds."""
+    of an index, with or without folds, and of a file of weights."""
+    weights = pretrained.digest(settings.weights)
     return {
         "config": settings.asdict(),
         "classes": data.classes(index),
         "data": {
             "rows_sha256": splits.fingerprint(index),
             "pixels_sha256": data.fingerprint(index, ["file", "sha256"]),
+            **({"weights_sha256": weights} if weights else {}),
         },
     }
 
@@ -201,13 +206,12 @@ def differences(saved: dict, wanted: dict) -> list[str]:
         if name != "preset"  # a label: two names for the same settings are the same run
     ]
     pairs.append(("classes", saved.get("classes"), wanted["classes"]))
-    labels = {"rows_sha256": "the split (files, labels, folds)", "pixels_sha256": "photographs"}
     found = [f"{name}: {old!r} → {new!r}" for name, old, new in pairs if old != new]
-    return found + [
-        f"{label} changed"
-        for key, label in labels.items()
-        if saved.get("data", {}).get(key) != wanted["data"][key]
-    ]
+    old, new = saved.get("data", {}), wanted["data"]
+    labels = {"rows_sha256": "the split (files, labels, folds)", "pixels_sha256": "photographs"}
+    if {"weights_sha256"} <= set(old) & set(new):  # a finished run is read without its file too
+        labels["weights_sha256"] = "the file of weights"
+    return found + [f"{label} changed" for key, label in labels.items() if old.get(key) != new[key]]
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,7 +1,7 @@
 """Train a network on an index, or take the run that is already there.
 
 Interrupted, the same call goes on from the last finished epoch. Evaluation happens once, at the
-end, with the weights of the epoch that had the lowest validation loss.
+end, with the weights of the epoch that had the lowest validation loss, or of the last (`keep`).
 """
 
 import contextlib
@@ -119,7 +119,6 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     classes = data.classes(index)
     run = runs.Run(folder)
     wanted = runs.describe(settings, index, classes, settings.precision)
-    wanted["weights_sha256"] = backbones.digest(settings.weights)
     if (folder / "config.json").is_file():
         if changed := runs.differences(run.info, wanted):
             raise runs.RunError(
@@ -265,7 +264,7 @@ def _train(settings, wanted, training, before, validation, folder, verbose, tens
         runs.write_text(folder / "history.csv", text)
 
     state = checkpoints.Checkpoints(
-        folder / "checkpoints", settings.seed, callbacks, on_epoch=save_history
+        folder / "checkpoints", settings.seed, callbacks, save_history, settings.keep
     )
     model = state.resume()
     if model is None:

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, duplicates, feed, pipeline, runs, sketches
+from skincnn import config, data, duplicates, feed, images, pipeline, runs, sketches
 
 HEAD_RATE = 1e-3
+RELATED = ["file", "sha256", "image_id", "lesion_id", "patient_id", "group"]
 FEWEST = 10  # photographs of a class that is worth learning beforehand
 
 
@@ -94,6 +95,7 @@ def before(
         copies_per_class=0,
         fill_to=0,
         early_stopping=0,
+        keep="lowest_loss",
         seed=config.RunConfig.seed,
         views=1,
     )
@@ -111,24 +113,30 @@ def without_relatives(other: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
         index: the set whose relatives go; with the photographs in place.
     """
     other, index = data.usable(other), data.usable(index)
-    known = {
-        column: set(index[column]) - {""}
-        for column in ("image_id", "lesion_id", "patient_id", "sha256")
-    }
-    related = np.zeros(len(other), bool)
-    for column, values in known.items():
-        related |= other[column].isin(values).to_numpy()
-    (mine, small), (theirs, small_theirs) = (
-        sketches.measure(rows, progress=False) for rows in (index, other)
-    )
-    related |= theirs["pixels"].isin(set(mine["pixels"])).to_numpy()
-    n = len(index)
-    for a, b, *_ in duplicates.pairs(np.concatenate([small, small_theirs])):
-        if a < n <= b:
-            related[b - n] = True
-    # and whoever is related to those: another photograph of the lesion
-    related = other["group"].isin(set(other["group"][related])).to_numpy()
-    return other[~related].reset_index(drop=True)
+    fingerprints = [data.fingerprint(rows, RELATED) for rows in (index, other)]
+    key = hashlib.sha256("\n".join([str(images.DECODER), *fingerprints]).encode()).hexdigest()
+    store = config.local_dir() / "cache" / f"strangers_{key[:16]}.txt"
+    if not store.is_file():  # every fold and every seed asks
+        runs.write_text(store, "\n".join(_strangers(other, index)))
+    kept = other["file"].isin(store.read_text("utf-8").split("\n"))
+    return other[kept].reset_index(drop=True)
+
+
+def _strangers(other: pd.DataFrame, index: pd.DataFrame) -> list[str]:
+    rows, small = [], []
+    for number, some in enumerate((index, other)):
+        sketched, pictures = sketches.measure(some, progress=False)
+        own = [f"{number}/{group}" for group in some["group"]]
+        rows.append(some[RELATED].assign(pixels=sketched["pixels"].to_numpy(), own=own))
+        small.append(pictures)
+    both = pd.concat(rows, ignore_index=True).fillna("").astype(str)
+    alike = [(a, b) for a, b, *_ in duplicates.pairs(np.concatenate(small))]
+    columns = ["image_id", "lesion_id", "patient_id", "pixels", "own"]
+    # A relative's relative is one too: a copy of a copy, the other photograph of its lesion.
+    pieces = np.array(data.groups(both.assign(file=range(len(both))), columns, alike))
+    ours = set(pieces[: len(index)])
+    strange = [piece not in ours for piece in pieces[len(index) :]]
+    return list(other["file"][strange])
 
 
 def _body(model: keras.Model) -> list[keras.layers.Layer]:

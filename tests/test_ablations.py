@@ -39,9 +39,10 @@ def test_no_held_out_photograph_is_scored(index, tmp_path, asked):
 
 
 def test_backbones_are_told_by_size_cost_and_accuracy(index, tmp_path, asked):
-    networks = {"two_conv": "", "compact": ""}
+    networks = [("two_conv", ""), ("compact", "")]
     table = ablations.backbones(index, SMALL, networks, tmp_path / "b", progress=False)
-    assert set(table["model"]) == set(networks) and [s.model for s in asked] == list(networks)
+    assert [s.model for s in asked] == ["two_conv", "compact"]
+    assert sorted(table["model"]) == ["compact", "two_conv"]
     assert (table["minutes_an_epoch"] == 1.0).all() and (table["parameters"] == 1234).all()
     assert (tmp_path / "b/backbones.png").stat().st_size > 5000
 
@@ -52,3 +53,15 @@ def test_switches_are_named_by_part_and_those_that_need_another_set_by_name_only
     assert ablations.named([]) == ablations.SWITCHES
     with pytest.raises(ValueError, match="no switch is named 'mixin': choose of augmentation"):
         ablations.named(["mixup", "mixin"])
+
+
+def test_a_switch_adds_to_the_recipe_and_must_change_something(index, tmp_path, asked):
+    recipe = SMALL.replace(augment="dermoscopy", label_smoothing=0.1)
+    erasing = {"random erasing": ablations.SWITCHES["random erasing"]}
+    ablations.switches(index, recipe, tmp_path / "one", erasing, seeds=1, progress=False)
+    assert [s.augment for s in asked] == ["dermoscopy", "dermoscopy+erasing"]
+    ablations.switches(index, SMALL, tmp_path / "two", erasing, seeds=1, progress=False)
+    assert [s.augment for s in asked[2:]] == ["none", "erasing"]
+    smoothing = {"smoothing": {"label_smoothing": 0.1}}
+    with pytest.raises(ValueError, match="'smoothing': preset 'baseline' has it already"):
+        ablations.switches(index, recipe, tmp_path / "three", smoothing)

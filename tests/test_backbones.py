@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from skincnn import backbones, config, models, optimizers
+from skincnn import backbones, config, models, optimizers, pretrained, train
 
 SMALLEST = (  # of each family, with random weights
     "ConvNeXtTiny",
@@ -65,6 +65,15 @@ def test_pre_processing_is_the_one_the_family_was_trained_with(name, reference):
     np.testing.assert_allclose(np.asarray(x), wanted, atol=1e-3)
 
 
+def test_a_family_is_known_however_it_is_spelled_and_no_other():
+    for name in ("EfficientNetLite0", "efficientnet_lite0_own", "efficientnet-lite4"):
+        [scale] = backbones.preprocessing(name)
+        assert scale.offset == -1.0
+    assert all(isinstance(backbones.preprocessing(name), list) for name in backbones.names())
+    with pytest.raises(ValueError, match="which pixels it takes is not known"):
+        backbones.preprocessing("own")
+
+
 def test_the_same_seed_gives_the_same_weights_and_global_state_is_as_it_was():
     import random
 
@@ -117,6 +126,20 @@ def test_a_share_trains_from_the_top(small):
     assert {path.split("/")[0] for path in trained(small, 0.0)} == {"classifier"}
 
 
+def test_a_run_from_weights_holds_them_and_so_does_its_checkpoint(tmp_path, small):
+    small.get_layer("backbone").save_weights(tmp_path / "own.weights.h5")
+    settings = config.RunConfig(
+        model="MobileNetV3Small", image_size=48, weights=str(tmp_path / "own.weights.h5")
+    )
+    model = train.compiled(settings, 3, "float32")
+    model.save(tmp_path / "model.keras")
+    for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
+        moving = [w for w in one.trainable_variables if "batch_norm" in w.path]
+        assert one.trainable_variables and not moving
+    free = train.compiled(settings.replace(weights=""), 3, "float32")
+    assert len(free.trainable_variables) > len(model.trainable_variables)
+
+
 # --- weights --------------------------------------------------------------------------------
 
 
@@ -134,6 +157,8 @@ def test_weights_from_a_file_and_a_saved_backbone_of_any_size(tmp_path, small, m
     wanted = backbone.predict_on_batch(x)
     one = backbones.build("MobileNetV3Small", str(tmp_path / "own.weights.h5"))
     other = backbones.build("any name", "whole.keras")  # found in Keras's folder
+    mixed = backbones.build("any name", "whole.keras", dtype="mixed_bfloat16")
+    assert {la.compute_dtype for la in mixed.layers if la.weights} == {"bfloat16"}
     for model in (one, other):
         np.testing.assert_allclose(model.predict_on_batch(x), wanted, atol=1e-5)
 
@@ -172,10 +197,10 @@ def test_without_network_imagenet_weights_are_one_clear_line(tmp_path, monkeypat
 )
 def test_weights_at_hand_are_known_by_the_names_keras_gives_them(file, name, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert backbones.at_hand(name) == ""
+    assert pretrained.at_hand(name) == ""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / file).touch()
-    assert backbones.at_hand(name) == "imagenet" and backbones.at_hand("VGG16") == ""
+    assert pretrained.at_hand(name) == "imagenet" and pretrained.at_hand("VGG16") == ""
 
 
 def test_unknown_names_are_told_with_those_there_are():

@@ -14,7 +14,7 @@ import stand_ins
 from PIL import Image
 from tables import make
 
-from skincnn import cli, config, predictions, sample
+from skincnn import cli, config, evaluate, predictions, runs, sample
 
 GOOD, PROBLEMS, BAD = 0, 1, 2
 SMALL = ("--preset", "two_conv", "--image-size", "32", "--epochs", "1", "--batch-size", "8")
@@ -432,8 +432,11 @@ def test_predict_refuses_what_is_not_there(refused, trained, tiny, tmp_path):
     run = trained[0]
     assert "gone.jpg: no such file" in refused("predict", tmp_path / "gone.jpg", "--model", run)
     assert "no photographs" in refused("predict", tmp_path, "--model", run)
-    assert f"{tmp_path / 'model.keras'}: no such file" in refused(
-        "predict", tiny, "--model", tmp_path
+    assert "config.json: no such file" in refused("predict", tiny, "--model", tmp_path)
+    without = copied(run, tmp_path)
+    (without / "model.keras").unlink()
+    assert "model.keras: no such file; weights are not kept in git" in refused(
+        "predict", tiny, "--model", without
     )
 
 
@@ -442,3 +445,96 @@ def test_predict_refuses_a_damaged_run(refused, trained, tiny, tmp_path, file):
     run = copied(trained[0], tmp_path, **{file: b"PK\3\4 cut off"})
     name = file.replace("_", ".")
     assert f"{name}: damaged" in refused("predict", tiny, "--model", run)
+
+
+def test_an_outside_set_is_scored_through_a_map(trained, skincnn, refused, draw, tmp_path):
+    colours = {"red": "crimson", "blue": "navy", "green": "lawn"}
+    outside = draw(tmp_path / "outside", dict.fromkeys(colours, 4), seed=9)
+    for ours, theirs in colours.items():
+        (outside / ours).rename(outside / theirs)
+    table, names = tmp_path / "p.csv", tmp_path / "map.csv"
+    assert skincnn("predict", outside, "--model", trained[0], "--csv", table)[0] == GOOD
+    names.write_text("from,to\ncrimson,red\nnavy,blue\n")
+    assert "'lawn' is not in the map" in refused("evaluate", table, "--map", names)
+    names.write_text("from,to\ncrimson,red\nnavy,blue\nlawn,\n")
+    code, out, _ = skincnn("evaluate", table, "--map", names, "--between", "red,blue", "--json")
+    answer = json.loads(out)
+    assert code == GOOD and answer["n"] == answer["between"]["n"] == 8
+    again = skincnn("evaluate", table, "--map", names, "--against", table, "--json")[1]
+    assert json.loads(again)["against"]["differences"]["accuracy"]["value"] == 0
+
+
+# --- several runs ---------------------------------------------------------------------------
+
+
+def kept(folder, seed, **more):
+    """What a cross-validation leaves, of drawn predictions."""
+    table = make(60, seed=seed, fold=0, split="train")
+    predictions.write(table, folder / "predictions.csv")
+    runs.write_json(folder / "metrics.json", evaluate.metrics(table))
+    facts = {"name": "drawn", "rows_sha256": "a" * 64, "pixels_sha256": "b" * 64}
+    info = {"config": config.preset("compact").asdict(), "classes": predictions.classes(table)}
+    info |= {"data": facts, "precision_used": "float32"}
+    runs.write_json(folder / "config.json", info)
+    return folder
+
+
+def test_several_as_one_and_its_card(skincnn, refused, tmp_path):
+    one, other = (kept(tmp_path / name, seed) for name, seed in (("one", 1), ("other", 2)))
+    table = predictions.read(one / "predictions.csv")
+    second = predictions.read(other / "predictions.csv").assign(label=table["label"])
+    predictions.write(second, other / "predictions.csv")
+    out = tmp_path / "both"
+    code, text, _ = skincnn("ensemble", one, other, "--out", out)
+    assert code == GOOD and "0.5" in text and "balanced accuracy" in text
+    columns = predictions.probability_columns(table)
+    both = predictions.read(out / "predictions.csv")
+    np.testing.assert_allclose(
+        both.sort_values("file")[columns],
+        (table.sort_values("file")[columns] + second.sort_values("file")[columns]) / 2,
+        atol=2e-6,
+    )
+    card = tmp_path / "CARD.md"
+    assert skincnn("card", out, "--out", card, "--command", "skincnn ensemble …")[0] == GOOD
+    text = card.read_text()
+    assert "The mean of 2 networks" in text and text.count("Network `compact`") == 2
+    assert "Melanoma against nevus alone" in text
+    assert "stands there twice" in refused("ensemble", one, one, "--out", out)
+    assert "inner parts" in refused("ensemble", one, other, "--out", out, "--how", "weighted")
+
+
+def test_a_setting_by_its_name(skincnn, refused, tiny, plain_audit, asked, tmp_path):
+    data = ("--data", tiny)
+    command = ("cv", *SMALL, *data, "--folds", "2", "--out", tmp_path / "cv")
+    assert skincnn(*command, "--set", "label_smoothing=0.1", "--set", "mixup=0.2")[0] == GOOD
+    assert {(s.label_smoothing, s.mixup, s.image_size) for s in asked} == {(0.1, 0.2, 32)}
+    assert "--set folds" in refused(*command, "--set", "folds=3")
+    assert "name=value" in refused("train", *data, "--set", "mixup")
+    assert "one of" in refused("train", *data, "--set", "mixap=1")
+    assert "must be float" in refused("train", *data, "--set", "mixup=much")
+
+
+def test_switches_and_networks_as_they_were_typed(skincnn, refused, tiny, plain_audit, asked, home):
+    common = ("--data", tiny, "--image-size", "32", "--epochs", "1", "--set", "folds=2")
+    code, out, _ = skincnn(
+        "experiment", "ablation", *common, "--switch", "mixup", "--seeds", "1", "--json"
+    )
+    assert code == GOOD and [row["switch"] for row in json.loads(out)["runs"]] == ["MixUp"]
+    assert [s.mixup for s in asked] == [0.0, 0.4] and asked[0].preset == "transfer"
+    assert "no switch is named" in refused("experiment", "ablation", *common, "--switch", "luck")
+    asked.clear()
+    networks = ("--network", "MobileNetV2=own.h5", "--network", "MobileNetV2")
+    code, out, _ = skincnn("experiment", "backbones", *common, *networks, "--json")
+    assert code == GOOD and len(json.loads(out)["runs"]) == 2
+    assert [(s.model, s.weights) for s in asked] == [("MobileNetV2", "own.h5"), ("MobileNetV2", "")]
+
+
+def test_worse_photographs_of_a_run(skincnn, trained, tiny, monkeypatch):
+    from skincnn import corruptions
+
+    monkeypatch.setattr(corruptions, "CORRUPTIONS", {"blur": corruptions.blur})
+    arguments = ("experiment", "robustness", "--model", trained[0], "--data", tiny, "--json")
+    code, out, _ = skincnn(*arguments)
+    rows = json.loads(out)["runs"]
+    assert code == GOOD and {row["kind"] for row in rows} >= {"blur"}
+    assert {row["strength"] for row in rows} == {0, 1, 2, 3, 4, 5}

@@ -69,7 +69,8 @@ def test_interrupted_in_a_fold_it_goes_on_in_that_fold(index, home, tmp_path, mo
     run = crossval.run(settings, index, tmp_path / "cv", progress=False)
     assert begun == ["cv_fold0_seed123", *["cv_fold1_seed123"] * 2], "the first stays done"
     assert len(runs.Run(home / "outputs/local/cv_fold1_seed123").history) == 2
-    assert sorted(run.predictions["file"]) == sorted(index["file"])
+    never = crossval.run(settings, index, tmp_path / "never_stopped", progress=False)
+    pd.testing.assert_frame_equal(run.predictions, never.predictions)
 
 
 def test_a_folder_of_another_cross_validation_is_refused_before_training(index, tmp_path, asked):
@@ -111,10 +112,21 @@ def test_side_by_side_with_the_minutes_of_all_folds(index, home, tmp_path, asked
     both = tmp_path / "both"
     predictions.write(run.predictions, both / "predictions.csv")
     runs.write_json(both / "metrics.json", run.metrics)
-    runs.write_json(both / "config.json", {"members": ["one", "one"]})
+    members = [{"folder": "../one"}, {"folder": "../one"}]
+    runs.write_json(both / "config.json", {"members": members})
     table = crossval.table([run, runs.Run(both)])
     assert list(table.index) == ["one", "both"]
     assert list(table["minutes"]) == [24, 48], "two folds of ten, and 1.5 + 2.5 before, each once"
     value = run.metrics["balanced_accuracy"]["value"]
     assert table["balanced %"]["both"] == round(100 * value, 1)
     assert (table["photographs"] == 30).all()
+
+
+def test_folds_that_were_pretrained_differently_are_not_put_together(index, tmp_path, asked):
+    run = crossval.run(SMALL, index, tmp_path / "cv", progress=False)
+    for number, path in enumerate(run.folder.glob("folds/*[0-9].json")):
+        facts = json.loads(path.read_text())
+        facts["pretrained"] = {"run": f"pretrain_{number}", "minutes": 1}
+        path.write_text(json.dumps(facts))
+    with pytest.raises(runs.RunError, match="changed between the folds"):
+        crossval.run(SMALL, index, tmp_path / "cv", progress=False)

@@ -15,7 +15,7 @@ HEAVY = ("pandas", "sklearn", "scipy", "matplotlib", "keras", "tensorflow", "jax
 
 # From the ground up. A module imports only from the rows above its own; a new one is placed here.
 LAYERS = (
-    {"config", "labels", "workers"},  # standard library
+    {"config", "labels", "pretrained", "workers"},  # standard library
     {
         "images",
         "hair",
@@ -72,10 +72,11 @@ WITHIN = {
     ("folders", "images"),
     ("data", "images"),
     ("data", "folders"),
-    ("views", "hair"),
     ("data", "labelled"),
     ("labelled", "images"),
     ("ensembles", "predictions"),
+    ("ensembles", "evaluate"),
+    ("ensembles", "runs"),
     ("data", "sample"),
     ("download", "images"),
     ("data", "official"),

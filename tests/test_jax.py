@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("jax") is None, reason="needs JAX (pip install skincnn[jax])"
 )
 RECIPE = (
-    *("model=two_conv", "augment=dermoscopy_erasing"),
+    *("model=two_conv", "augment=dermoscopy+erasing"),
     *("optimizer=adamw", "weight_decay=0.001", "schedule=cosine", "ema=0.9", "layer_decay=0.8"),
     *("mixup=0.3", "sampling=balanced", "class_weights=true", "views=8", "early_stopping=0"),
     *("plateau_patience=0", "epochs=3"),

@@ -1,10 +1,11 @@
 """Labels from a table: HAM10000's way, the challenges' way, and tables that say nothing."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
-from skincnn import data, labelled
+from skincnn import data, labelled, official
 
 IDS = [f"ISIC_{i:07d}" for i in range(6)]
 
@@ -83,6 +84,49 @@ def test_class_folders_come_before_a_table(tmp_path, home, draw):
     assert set(data.load(root, progress=False)["label"]) == {"red", "blue"}
 
 
+def test_photographs_in_parts_are_not_two_classes(photographs):
+    """As Kaggle unpacks HAM10000: a folder each, and the table beside them."""
+    for number, name in enumerate(IDS):
+        part = photographs / f"images_part_{1 + number % 2}"
+        part.mkdir(exist_ok=True)
+        (photographs / "images" / f"{name}.jpg").rename(part / f"{name}.jpg")
+    rows = [f"{name},{dx}" for name, dx in zip(IDS, ["nv", "mel"] * 3, strict=True)]
+    put(photographs, "image_id,dx", *rows)
+    index = data.load(photographs, progress=False)
+    assert sorted(index["label"]) == ["melanoma"] * 3 + ["nevus"] * 3
+    assert index.attrs["labels_from"] == "labels.csv"
+
+
+def test_a_path_in_the_table_is_that_path(tmp_path, home, draw):
+    draw(tmp_path / "set", {"a": 2, "b": 2})
+    for folder in "ab":
+        for number, path in enumerate(sorted((tmp_path / "set" / folder).iterdir())):
+            path.rename(path.with_name(f"{number}.jpg"))
+    put(tmp_path / "set", "file,label", "a/0.jpg,mole", "b/0.jpg,wart", "b/1.jpg,mole")
+    index = data.load(tmp_path / "set", progress=False)
+    named = dict(zip(index["file"], index["label"], strict=True))
+    assert named == {"a/0.jpg": "mole", "b/0.jpg": "wart", "b/1.jpg": "mole"}
+    assert dict(index.attrs["ignored"])["a/1.jpg"] == "not in labels.csv"
+
+
+def test_what_the_archives_own_tool_writes(photographs):
+    rows = [f"{name},nevus,L{i}" for i, name in enumerate(IDS)]
+    put(photographs, "isic_id,diagnosis,lesion_id", *rows, name="metadata.csv")
+    index = data.load(photographs, progress=False)
+    assert set(index["label"]) == {"nevus"} and list(index["lesion_id"])[:2] == ["L0", "L1"]
+
+
+def test_a_table_has_no_referee_but_itself(photographs, monkeypatch):
+    rows = [f"{name},akiec" for name in IDS]
+    put(photographs, "image_id,dx", *rows)
+    other = pd.DataFrame({"official_label": ["squamous cell carcinoma"] * 6}, index=IDS)
+    monkeypatch.setattr(official, "facts", lambda: other)
+    index = data.load(photographs, progress=False)
+    assert set(official.diagnoses(index)) == {""}
+    index.attrs.pop("labels_from")
+    assert set(official.diagnoses(index)) == {"squamous cell carcinoma"}
+
+
 def test_a_page_of_text_is_no_table(tmp_path):
     (tmp_path / "notes.csv").write_bytes(b"\xff\xfe\x00 not a table")
     assert labelled.table_in(tmp_path) is None
@@ -91,4 +135,5 @@ def test_a_page_of_text_is_no_table(tmp_path):
 def test_ham10000_itself(ham):
     index, _ = labelled.read(ham / "HAM10000_metadata.csv")
     assert len(index) == 10015 and index["lesion_id"].nunique() == 7470
+    assert index["label"].nunique() == 7
     assert index["label"].value_counts()["melanoma"] == 1113

@@ -159,12 +159,15 @@ def test_a_map_gives_outside_labels_our_names_and_leaves_the_rest_out(tmp_path):
         predictions.read(path)
     (tmp_path / "map.csv").write_text("from,to\nmel,melanoma\nnaevus,nevus\nSpitz,nevus\nwart,\n")
     mapping = predictions.read_map(tmp_path / "map.csv")
-    assert mapping == {"mel": "melanoma", "naevus": "nevus", "Spitz": "nevus"}
+    assert mapping == {"melanoma": "melanoma", "naevus": "nevus", "Spitz": "nevus", "wart": ""}
     read = predictions.read(path, mapping)
     assert list(read["label"]) == ["melanoma", "nevus", "nevus", "melanoma", "nevus"]
     np.testing.assert_allclose(read["p_nevus"], table["p_nevus"].drop(3), atol=1e-9)
-    with pytest.raises(predictions.PredictionsError, match="no label is in the map"):
-        predictions.read(path, {"scar": "nevus"})
+    with pytest.raises(predictions.PredictionsError, match=r"line 3: 'naevus' is not in the map"):
+        predictions.read(path, {"melanoma": "melanoma"})
+    nothing = dict.fromkeys(mapping, "")
+    with pytest.raises(predictions.PredictionsError, match="leaves every row out"):
+        predictions.read(path, nothing)
 
 
 @pytest.mark.parametrize(

@@ -419,7 +419,7 @@ def test_every_part_of_a_recipe_goes_on_where_it_was(tiny, home, tmp_path, monke
         image_size=32,
         batch_size=8,
         epochs=4,
-        augment="dermoscopy_erasing",
+        augment="dermoscopy+erasing",
         optimizer="adamw",
         weight_decay=1e-3,
         schedule="cosine",
