@@ -25,7 +25,7 @@ def curves(
     models: Mapping[str, runs.Run],
     index: pd.DataFrame,
     folder: str | Path | None = None,
-    kinds: Sequence[str] = (*corruptions.CORRUPTIONS,),
+    kinds: Sequence[str] | None = None,
     most: int = 0,
     seed: int = 0,
     progress: bool = True,
@@ -38,7 +38,7 @@ def curves(
         folder: where `robustness.csv` and `robustness.png` go; what a network said of each kind and
             strength is kept under `outputs/local/`, so that an interrupted call goes on. None keeps
             nothing.
-        kinds: of `corruptions.CORRUPTIONS`.
+        kinds: of `corruptions.CORRUPTIONS`; None takes all.
         most: photographs at most, drawn at random; 0 takes all.
         seed: of the corruptions and the draw.
         progress: show a bar.
@@ -51,7 +51,7 @@ def curves(
     Raises:
         ValueError: a run's held-out photographs are not in the index.
     """
-    rows = []
+    rows, kinds = [], [*corruptions.CORRUPTIONS] if kinds is None else kinds
     work = [(kind, strength) for kind in kinds for strength in corruptions.STRENGTHS]
     with tqdm(total=len(models) * (1 + len(work)), desc="corrupting", disable=not progress) as bar:
         for name, run in models.items():

@@ -125,7 +125,7 @@ def test_a_saved_network_answers_the_same(tmp_path):
 def test_what_there_is_not_is_told_with_what_there_is():
     with pytest.raises(ValueError, match="model 'vgg' is unknown: choose one of baseline, regul"):
         models.build("vgg", 3)
-    with pytest.raises(ValueError, match="augment='mixup': choose one of none, flip_rotate_zoom"):
+    with pytest.raises(ValueError, match="augment='mixup': choose of none, flip_rotate_zoom"):
         models.build("baseline", 3, 32, "mixup")
     with pytest.raises(ValueError, match="image_size=15: the networks need at least 16"):
         models.build("baseline", 3, 15)

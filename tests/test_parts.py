@@ -21,6 +21,7 @@ def part(tmp_path):
     predictions.write(tables.make(9), folder / "predictions_inner.csv")
     info = {**given(rows="with copies"), "precision_used": "float32"}
     runs.write_json(folder / "config.json", info)
+    runs.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
     table = tmp_path / "whole" / "fold0_seed7.csv"
     assert not parts.done(table, given())
     parts.keep(runs.Run(folder), table, given())
@@ -32,7 +33,10 @@ def test_a_part_needs_its_run_no_more(part):
     names = {"fold0_seed7.csv", "fold0_seed7.json", "fold0_seed7_inner.csv"}
     assert {path.name for path in part.parent.iterdir()} == names
     assert len(predictions.read(part)) == 20
-    assert parts.facts(part)["data"]["rows_sha256"] == "with copies"
+    facts = parts.facts(part)
+    assert facts["data"]["rows_sha256"] == "with copies"
+    assert (facts["epochs"], parts.minutes(facts)) == (2, 2.0)
+    assert parts.minutes(facts | {"pretrained": {"minutes": 1.5}}) == 3.5
 
 
 def test_a_part_of_another_request_is_refused_in_words(part):
