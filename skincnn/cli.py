@@ -377,19 +377,17 @@ def classify(
 
 def _to_classify(place: str, classes: list[str]) -> tuple[Path, list[Path], dict | None]:
     """What to classify: the folder paths are told from, the files, and what a set says of them."""
-    from skincnn import folders, images, labelled, predict
+    from skincnn import data, folders, images, predict
 
     path = Path(place)
     if path.suffix.lower() in images.EXTENSIONS:
         return path.parent, predict.find(path), None
-    if path.is_dir() and not labelled.table_in(path):
+    if path.is_dir() and data.labels_table(path) is None:
         files = predict.find(path)
         names = folders.class_names(path) if folders.set_root(path) else set()
         strange = len(names) > 1 and not names & set(classes)  # an outside set's own classes
         facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
         return path, files, facts if strange else None
-    from skincnn import data
-
     index = data.usable(options.load(place))
     facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
     return Path(index.attrs["root"]), data.paths(index), facts

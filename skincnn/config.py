@@ -218,28 +218,18 @@ PRESETS = {
         "epochs": 15,
         "protocol": "clean",
     },
-    # The same on photographs like these first, and shown every class as often, from every side.
-    "transfer_dermoscopy": {
-        "model": "MobileNetV2",
-        "weights": "imagenet",
-        "image_size": 192,
-        "head_epochs": 20,
-        "pretrain": "ham10000",
-        "pretrain_epochs": 4,
-        "augment": "dermoscopy",
-        "sampling": "balanced",
-        "optimizer": "adamw",
-        "weight_decay": 1e-3,
-        "learning_rate": 3e-4,
-        "schedule": "cosine",
-        "keep": "last",  # where the rate has come down; before, the loss jumps
-        "warmup_epochs": 1,
-        "epochs": 12,
-        "protocol": "clean",
-        "views": 8,
-    },
     # The published benign-or-malignant network: 64 x 64 pixels.
     "two_conv": {"model": "two_conv", "image_size": 64, "epochs": 25},
+}
+# `transfer` on photographs like these first, and shown every class as often, from every side.
+PRESETS["transfer_dermoscopy"] = PRESETS["transfer"] | {
+    "image_size": 192,
+    "pretrain": "ham10000",
+    "pretrain_epochs": 4,
+    "augment": "dermoscopy",
+    "sampling": "balanced",
+    "epochs": 12,
+    "views": 8,
 }
 
 

@@ -249,6 +249,19 @@ def connected(n: int, edges: Iterable[tuple[int, int]]) -> list[int]:
     return [find_root(i) for i in range(n)]
 
 
+def labels_table(place: Path) -> Path | None:
+    """The table in a folder that names its photographs' classes, where the folders do not."""
+    table = labelled.table_in(place)
+    if table is None or folders.set_root(place) is None:
+        return table
+    names = folders.class_names(place)
+    if len(names) < 2:  # one folder of photographs is no class
+        return table
+    # HAM10000 comes in two parts, a folder each. A metadata.csv beside class folders adds facts.
+    parts = table.name != "metadata.csv" and not names & labelled.classes(table)
+    return table if parts else None
+
+
 # --- what is in the files -------------------------------------------------------------------
 
 
@@ -257,8 +270,7 @@ def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]], Pat
     table its labels come from, if they do."""
     table = place if place.is_file() else None
     if table is None:
-        root = folders.set_root(place)
-        table = _speaking(place, root)
+        table, root = labels_table(place), folders.set_root(place)
     if table is not None:
         try:
             return table.parent, *labelled.read(table), table
@@ -269,19 +281,6 @@ def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]], Pat
     found, ignored = folders.list_files(root)
     ignored += folders.beside(place, root)
     return root, pd.DataFrame(found, columns=["file", "label", "split"]), ignored, None
-
-
-def _speaking(place: Path, root: Path | None) -> Path | None:
-    """The table in a folder that names its photographs' classes, if the folders do not."""
-    table = labelled.table_in(place)
-    if table is None or root is None:
-        return table
-    names = folders.class_names(place)
-    if len(names) < 2:  # one folder of photographs is no class
-        return table
-    # HAM10000 comes in two parts, a folder each. A metadata.csv beside class folders adds facts.
-    parts = table.name != "metadata.csv" and not names & labelled.classes(table)
-    return table if parts else None
 
 
 def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:

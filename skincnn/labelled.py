@@ -27,6 +27,8 @@ def table_in(folder: Path) -> Path | None:
             head = pd.read_csv(path, dtype=str, nrows=50)
         except (ValueError, OSError):  # empty, binary, no UTF-8: not the one
             continue
+        if any(name.startswith("p_") for name in head):  # answers (`predict --csv`), not labels
+            continue
         if _id_column(head) and (_class_column(head) or _one_hot(head)):
             return path
     return None

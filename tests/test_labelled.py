@@ -127,6 +127,11 @@ def test_a_table_has_no_referee_but_itself(photographs, monkeypatch):
     assert set(official.diagnoses(index)) == {"squamous cell carcinoma"}
 
 
+def test_answers_beside_the_photographs_are_no_labels(photographs):
+    put(photographs, "file,image_id,label,p_mole", f"images/{IDS[0]}.jpg,{IDS[0]},,1.0")
+    assert labelled.table_in(photographs) is None
+
+
 def test_a_page_of_text_is_no_table(tmp_path):
     (tmp_path / "notes.csv").write_bytes(b"\xff\xfe\x00 not a table")
     assert labelled.table_in(tmp_path) is None
