@@ -74,7 +74,8 @@ def switches(
         A row a switch, the most gain first: `switch`, `n`, `seeds`, `off`, `on` (balanced accuracy
         0…1, mean of the seeds), `gain` with `gain_low` and `gain_high` (paired bootstrap over
         groups; it says what other photographs would change, not other seeds), `auc_gain`,
-        `minutes_off`, `minutes_on` (of a training's epochs, and of what pretrained it).
+        `minutes_off`, `minutes_on` (of a training, reading and predicting included, and of what
+        pretrained it).
 
     Raises:
         ValueError: a switch changes nothing, as the recipe has it already.

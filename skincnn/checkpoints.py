@@ -50,6 +50,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.on_epoch = on_epoch
         self.keep = keep
         self.history: list[dict] = []
+        self.found = 0  # epochs that an earlier call trained
         self.epoch = 0  # the epoch that runs, from 0; the input pipeline asks for it
         self.stopped = False
         self._states: list[dict] = []
@@ -76,7 +77,7 @@ class Checkpoints(keras.callbacks.Callback):
             self._best = best
             self.history, self._states = state["history"], state["callbacks"]
             self.stopped = state["stopped"]
-            self.epoch = len(self.history)
+            self.epoch = self.found = len(self.history)
             return model
         return None
 

@@ -89,15 +89,19 @@ def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
 def table(some: Sequence[runs.Run]) -> pd.DataFrame:
     """Cross-validations and ensembles of them side by side: a row each, percentages and minutes.
 
-    The sensitivity is melanoma's, where there is such a class.
-    `minutes` are those that training all folds of one seed takes, what went before on another set
-    included; for an ensemble those of its members, which it remembers the places of.
+    Where the classes have melanoma and nevus: melanoma's sensitivity at 95 % specificity, and the
+    AUC of these two alone (see `evaluate.between`).
+    `minutes` are those that all folds of one seed take, what went before on another set included;
+    for an ensemble those of its members, which it remembers the places of.
     """
     rows = {}
     for run in some:
         metrics = run.metrics
         balanced = metrics["balanced_accuracy"]
         melanoma = metrics.get("sensitivity_at_95_specificity", {}).get("value")
+        answers, alone = run.predictions, {}
+        if {"melanoma", "nevus"} <= set(answers["label"]):
+            alone = evaluate.between(answers, replicates=1)["macro_auc"]
         rows[run.name] = {
             "photographs": metrics["n_files"],
             "balanced %": 100 * balanced["value"],
@@ -105,9 +109,10 @@ def table(some: Sequence[runs.Run]) -> pd.DataFrame:
             "accuracy %": 100 * metrics["accuracy"]["value"],
             "macro AUC": metrics["macro_auc"]["value"],
             "sensitivity at 95 % specificity": melanoma and 100 * melanoma,
+            "AUC against nevus": alone.get("value"),
             "minutes": _minutes(run.folder),
         }
-    digits = {"macro AUC": 3, "minutes": 0}
+    digits = {"macro AUC": 3, "AUC against nevus": 3, "minutes": 0}
     found = pd.DataFrame.from_dict(rows, orient="index")
     return found.round({name: digits.get(name, 1) for name in found})
 
@@ -120,7 +125,8 @@ def _minutes(folder: Path) -> float:
     before = [facts["pretrained"] for facts in folds if "pretrained" in facts]
     once = {one["run"]: one["minutes"] for one in before}  # seeds share it
     seeds = len({facts["config"]["seed"] for facts in folds})
-    return sum(facts["minutes"] for facts in folds) / seeds + sum(once.values())
+    own = sum(parts.minutes(facts, pretraining=False) for facts in folds)
+    return own / seeds + sum(once.values())
 
 
 def _given(settings: config.RunConfig, index: pd.DataFrame) -> dict:

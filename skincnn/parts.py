@@ -52,9 +52,11 @@ def facts(table: Path) -> dict:
     return json.loads(table.with_suffix(".json").read_text("utf-8"))
 
 
-def minutes(facts: dict) -> float:
-    """What a part's training took: its epochs, and those of the run that pretrained it."""
-    return facts["minutes"] + facts.get("pretrained", {}).get("minutes", 0)
+def minutes(facts: dict, pretraining: bool = True) -> float:
+    """What a part took: its epochs, what lies beside them (see `runs.Run.minutes`) and, unless that
+    is told apart, the run that pretrained it."""
+    own = facts["minutes"] + facts.get("minutes_beside", 0)
+    return own + facts.get("pretrained", {}).get("minutes", 0) * pretraining
 
 
 def done(table: Path, given: dict) -> bool:

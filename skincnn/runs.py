@@ -78,6 +78,12 @@ class Run:
         return pd.read_csv(self._file("history.csv"))
 
     @property
+    def minutes(self) -> float:
+        """What the run took: its epochs and, where that was noted, what lies beside them: reading,
+        the classifier, checkpoints, predicting. What pretrained it is another run."""
+        return self.history["seconds"].sum() / 60 + self.info.get("minutes_beside", 0)
+
+    @property
     def predictions(self) -> pd.DataFrame:
         return predictions.read(self._file("predictions.csv"))
 
@@ -148,7 +154,7 @@ def table(some: list[Run]) -> pd.DataFrame:
             "balanced %": 100 * balanced["value"],
             "last epoch %": 100 * history["val_accuracy"].iloc[-1],
             "epochs": len(history),
-            "minutes": history["seconds"].sum() / 60,
+            "minutes": run.minutes,
         }
     return pd.DataFrame.from_dict(rows, orient="index").round(1)
 

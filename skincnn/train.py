@@ -9,6 +9,7 @@ import hashlib
 import itertools
 import shutil
 import sys
+import time
 from pathlib import Path
 
 import filelock
@@ -130,19 +131,23 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a kill came just before
             return run
 
-    fold = settings.fold
+    began, fold = time.perf_counter(), settings.fold
     train_rows, chooses = splits.training(index, fold), splits.validation(index, fold)
     labels = _labels(train_rows, classes, settings)
     pixels = _read(train_rows, settings, show)
     seen = _read(chooses, settings, show)
     training = feed.Feed(pixels, labels, settings)
-    before = transfer.before(settings, index, fit, verbose) if settings.pretrain else None
-    if before:
+    if settings.pretrain:
+        asked = time.perf_counter()
+        before = transfer.before(settings, index, fit, verbose)
+        began += time.perf_counter() - asked  # told by itself
         wanted["pretrained"] = {
             "run": before.name,
             "photographs": before.info["data"]["training"],
-            "minutes": round(before.history["seconds"].sum() / 60, 2),
+            "minutes": round(before.minutes, 2),
         }
+    else:
+        before = None
     if wanted["precision_used"] == "auto":
         wanted["precision_used"] = precision.choose(
             lambda dtype: compiled(settings, len(classes), dtype),
@@ -157,7 +162,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     del pixels, training
     model = _final(settings, len(classes), state.best_weights)
     _save_model(model, folder / "model.keras")
-    runs.write_json(folder / "config.json", {**wanted, "parameters": model.count_params()})
+    wanted["parameters"] = model.count_params()
     held_out, test = splits.held_out(index, fold), splits.test(index)
     if len(test):
         answers = _answer(model, _read(test, settings, show), test, classes, settings)
@@ -166,6 +171,10 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     if "inner" in index:
         predictions.write(answers.assign(fold=fold), folder / "predictions_inner.csv")
         answers = _answer(model, _read(held_out, settings, show), held_out, classes, settings)
+    epochs = sum(row["seconds"] for row in state.history[state.found :])
+    beside = time.perf_counter() - began - epochs
+    wanted["minutes_beside"] = round(beside / 60, 2)
+    runs.write_json(folder / "config.json", wanted)
     _score(answers, folder, "")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     vars(run).pop("info", None)  # read again: config.json is new

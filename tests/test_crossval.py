@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+import sklearn.metrics
 
 from skincnn import checkpoints, config, crossval, evaluate, predictions, runs, splits, train
 
@@ -105,12 +106,16 @@ def test_the_line_of_a_fold_is_its_tables(tmp_path, monkeypatch):
 def test_side_by_side_with_the_minutes_of_all_folds(index, home, tmp_path, asked):
     run = crossval.run(SMALL, index, tmp_path / "one", seeds=[3, 4], progress=False)
     for path in run.folder.glob("folds/*[0-9].json"):
-        facts = json.loads(path.read_text()) | {"minutes": 10.0}
+        facts = json.loads(path.read_text()) | {"minutes": 9.0, "minutes_beside": 1.0}
         fold = facts["config"]["fold"]
         facts["pretrained"] = {"run": f"before{fold}", "photographs": 5, "minutes": 1.5 + fold}
         path.write_text(json.dumps(facts))
     both = tmp_path / "both"
-    predictions.write(run.predictions, both / "predictions.csv")
+    answers = run.predictions
+    one, other = evaluate.classes(answers)[:2]
+    answers = answers.rename(columns={f"p_{one}": "p_melanoma", f"p_{other}": "p_nevus"})
+    answers = answers.replace({"label": {one: "melanoma", other: "nevus"}})
+    predictions.write(answers, both / "predictions.csv")
     runs.write_json(both / "metrics.json", run.metrics)
     members = [{"folder": "../one"}, {"folder": "../one"}]
     runs.write_json(both / "config.json", {"members": members})
@@ -120,6 +125,11 @@ def test_side_by_side_with_the_minutes_of_all_folds(index, home, tmp_path, asked
     value = run.metrics["balanced_accuracy"]["value"]
     assert table["balanced %"]["both"] == round(100 * value, 1)
     assert (table["photographs"] == 30).all()
+    rows = answers[answers["label"].isin(("melanoma", "nevus"))]
+    shares = rows["p_melanoma"] / (rows["p_melanoma"] + rows["p_nevus"])
+    auc = sklearn.metrics.roc_auc_score(rows["label"] == "melanoma", shares)
+    assert table["AUC against nevus"]["both"] == round(auc, 3)
+    assert pd.isna(table["AUC against nevus"]["one"]), "it has no such classes"
 
 
 def test_folds_that_were_pretrained_differently_are_not_put_together(index, tmp_path, asked):

@@ -36,7 +36,8 @@ def test_a_part_needs_its_run_no_more(part):
     facts = parts.facts(part)
     assert facts["data"]["rows_sha256"] == "with copies"
     assert (facts["epochs"], parts.minutes(facts)) == (2, 2.0)
-    assert parts.minutes(facts | {"pretrained": {"minutes": 1.5}}) == 3.5
+    more = facts | {"minutes_beside": 0.25, "pretrained": {"minutes": 1.5}}
+    assert (parts.minutes(more), parts.minutes(more, pretraining=False)) == (3.75, 2.25)
 
 
 def test_a_part_of_another_request_is_refused_in_words(part):

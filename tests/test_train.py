@@ -112,6 +112,7 @@ def test_the_curve_has_a_row_an_epoch_and_the_rate_it_ran_with(whole):
     history = whole.history
     assert list(history["epoch"]) == list(range(1, len(history) + 1))
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} < set(history.columns)
+    assert whole.minutes > history["seconds"].sum() / 60, "reading and predicting are part of it"
     assert history["learning_rate"][0] == pytest.approx(WHOLE.learning_rate)
     assert (history["learning_rate"].diff().fillna(0) <= 0).all()
 
