@@ -31,6 +31,9 @@ PREPROCESSING = {
     "DenseNet": "torch",
     "EfficientNetLite": "symmetric",
 }
+# Of BatchNormalization, from random weights: with Keras's 0.999 in MobileNet its moving statistics
+# follow after thousands of steps, and a few thousand photographs have a few hundred.
+MOMENTUM = 0.9
 _MEAN, _VARIANCE = (123.675, 116.28, 103.53), (58.395**2, 57.12**2, 57.375**2)
 _CAFFE_MEAN = (123.68, 116.779, 103.939)
 
@@ -106,6 +109,10 @@ def build(name: str, weights: str = "", seed: int = 0, dtype: str = "float32") -
                 model.load_weights(path)
             except Exception as error:  # h5py, Keras and zipfile each have their own
                 raise WeightsError(f"{path} does not fit {name}: {_line(error)}") from None
+        else:
+            for layer in _flat(model):
+                if isinstance(layer, layers.BatchNormalization):
+                    layer.momentum = MOMENTUM
         return _named(model)
 
 

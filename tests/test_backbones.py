@@ -118,6 +118,20 @@ def test_moving_statistics_do_not_change_in_fine_tuning(small):
     assert not any(np.array_equal(value, _now(small, path)) for path, value in before.items())
 
 
+def test_from_random_weights_statistics_follow_within_an_epoch(tmp_path, small):
+    """With Keras's own momentum they stand nearly still for as long as this set trains a network,
+    which is good in training then and poor in prediction."""
+    steps = 40
+    path = tmp_path / "small.weights.h5"
+    small.get_layer("backbone").save_weights(path)
+    for weights, follow in (("", True), (str(path), False)):
+        backbone = backbones.build("MobileNetV3Small", weights)
+        norms = [la for la in backbone.layers if isinstance(la, keras.layers.BatchNormalization)]
+        assert norms and all((la.momentum**steps < 0.05) == follow for la in norms)
+        again = type(norms[0]).from_config(norms[0].get_config())
+        assert again.momentum == norms[0].momentum, "a checkpoint keeps it"
+
+
 def test_a_share_trains_from_the_top(small):
     names = [la.name for la in small.get_layer("backbone").layers if la.weights]
     moved = {path.split("/")[-2] for path in trained(small, 0.25)}
