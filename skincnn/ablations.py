@@ -28,6 +28,7 @@ SWITCHES = {
     "hair removal": {"hair_removal": True},
     "average of weights": {"ema": 0.98},
     "eight views": {"views": 8},
+    "192 pixels": {"image_size": 192},
     "layer-wise rates": {"layer_decay": 0.8, "optimizer": "adamw"},
 }
 # These need another set in place, so they are asked for by name.
