@@ -13,14 +13,13 @@ NOT_MEDICAL = (
 SUBGROUPS = ("source", "skin_tone", "age", "sex", "site")
 
 
-def card(folder: str | Path, facts: pd.DataFrame | None = None, command: str = "") -> str:
+def card(folder: str | Path, facts: pd.DataFrame | None = None) -> str:
     """The card of a run or a cross-validation, as Markdown.
 
     Args:
         folder: with `config.json`, `predictions.csv`.
         facts: about the photographs (see `subgroups.of`): figures are split by what it has of
             `SUBGROUPS`.
-        command: that made the run.
 
     Raises:
         runs.RunError, predictions.PredictionsError: a file is not there, or not sound.
@@ -52,7 +51,7 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, command: str = "
         "are scored, each by a network that it did not train.",
         f"- Fingerprints: rows `{about['rows_sha256'][:16]}`, photographs "
         f"`{about['pixels_sha256'][:16]}`.",
-        *([f"- Command: `{command}`"] if command else []),
+        *([f"- Command: `{run.command}`"] if run.command else []),
         "",
         "## Figures",
         "",

@@ -243,7 +243,6 @@ def model_card(
     source: Annotated[
         str | None, typer.Option("--data", help="The set: figures by skin tone, age, … too.")
     ] = None,
-    command: Annotated[str, typer.Option(help="That made the run; stands on the card.")] = "",
 ) -> None:
     """Write a model card from a run's own files.
 
@@ -252,7 +251,7 @@ def model_card(
     from skincnn import cards, runs
 
     facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
-    runs.write_text(out, cards.card(run, facts, command))
+    runs.write_text(out, cards.card(run, facts))
     print(out)
 
 

@@ -19,6 +19,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -27,6 +28,9 @@ import pandas as pd
 
 from skincnn import config, data, hair, predictions, pretrained, splits, views
 
+# Settings that the commands have options of their own for; all others are given by --set.
+_OPTIONS = ("epochs", "image_size", "batch_size", "precision")
+_OPTIONS_OF = {"cv": (*_OPTIONS, "folds"), "train": (*_OPTIONS, "seed", "protocol", "fold")}
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
 
@@ -67,6 +71,32 @@ class Run:
         except (KeyError, TypeError, ValueError) as error:
             path = self.folder / "config.json"
             raise RunError(f"{path}: damaged, or of another version: {error}") from None
+
+    @property
+    def command(self) -> str:
+        """What makes the run again, typed in the project's folder; "" where no preset does."""
+        info = self.info
+        if "members" in info:
+            members = [self.folder / member["folder"] for member in info["members"]]
+            places = " ".join(shlex.quote(_from_here(place)) for place in members)
+            return f"skincnn ensemble {places} --how {info['how']} --out {_from_here(self.folder)}"
+        settings = info["config"]
+        if settings["preset"] not in config.PRESETS:
+            return ""
+        kind = "cv" if "seeds" in info else "train"
+        start = config.preset(settings["preset"]).asdict()
+        if kind == "cv":  # decides on these itself
+            start |= {name: settings[name] for name in ("protocol", "fold")}
+        words = [kind, "--preset", settings["preset"]]
+        if info["data"].get("name"):
+            words += ["--data", info["data"]["name"]]
+        for name in [name for name in settings if settings[name] != start[name]]:
+            text = str(settings[name])
+            option = [f"--{name.replace('_', '-')}", text]
+            words += option if name in _OPTIONS_OF[kind] else ["--set", f"{name}={text}"]
+        if kind == "cv" and len(info["seeds"]) > 1:
+            words += ["--seeds", str(len(info["seeds"]))]
+        return "skincnn " + shlex.join(words)
 
     @property
     def classes(self) -> list[str]:
@@ -181,6 +211,12 @@ def describe(
         "versions": versions(),
         "commit": _commit(),
     }
+
+
+def _from_here(place: Path) -> str:
+    """A folder as it is typed in the project's, where it lies in there."""
+    path, root = place.resolve(), config.project_root()
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
 def identity(settings: config.RunConfig, index: pd.DataFrame) -> dict:

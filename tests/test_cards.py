@@ -20,11 +20,12 @@ def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
     }
     runs.write_json(tmp_path / "run/config.json", info)
     people = table[["file"]].assign(skin_tone=["light", "dark", ""] * 100)
-    text = cards.card(tmp_path / "run", people, "skincnn cv --preset transfer")
+    text = cards.card(tmp_path / "run", people)
     metrics = evaluate.metrics(predictions.read(tmp_path / "run/predictions.csv"))
     assert evaluate.summary(metrics) in text
     assert "not a medical device" in text and "192 × 192" in text and "keras 3.15.1" in text
     assert "`label_smoothing" not in text and "`weights=imagenet`" in text
+    assert "`skincnn train --preset transfer --data isic9 --image-size 192`" in text
     assert "300 photographs in 150 groups" in text
     lines = text.splitlines()
     [melanoma] = [line for line in lines if line.startswith("| melanoma |")]

@@ -495,8 +495,9 @@ def test_several_as_one_and_its_card(skincnn, refused, tmp_path):
         atol=2e-6,
     )
     card = tmp_path / "CARD.md"
-    assert skincnn("card", out, "--out", card, "--command", "skincnn ensemble …")[0] == GOOD
+    assert skincnn("card", out, "--out", card)[0] == GOOD
     text = card.read_text()
+    assert f"skincnn ensemble {one} {other}" in text
     assert "The mean of 2 networks" in text and text.count("Network `compact`") == 2
     assert "Melanoma against nevus alone" in text
     assert "stands there twice" in refused("ensemble", one, one, "--out", out)
