@@ -1,4 +1,4 @@
-"""Draw the README's figure and print its results table from the published runs.
+"""Draw the README's figure and print its results tables from the published runs.
 
 python benchmarks/figure.py
 """
@@ -7,9 +7,10 @@ import matplotlib
 
 matplotlib.use("agg")
 
-from skincnn import config, plots, runs
+from skincnn import config, crossval, plots, runs
 
 PRESETS = ("baseline", "regularised", "published", "split_first", "final")
+WHOLE = ("baseline", "compact", "mobilenetv2", "transfer_published", "lite0", "best", "ensemble")
 PUBLISHED = {"baseline": "54.6 %", "regularised": "49.7 %", "published": "80.25 %"}
 
 
@@ -38,6 +39,24 @@ def main() -> None:
             PUBLISHED.get(name, "none"),
             f"{row['minutes']:.0f}",
             f"`skincnn train --preset {name}`",
+        ]
+        print("| " + " | ".join(cells) + " |")
+
+    print()
+    whole = [runs.published(f"isic9_{name}_cv") for name in WHOLE]
+    whole += [runs.published("ham10000_cv")]
+    whole = [run for run in whole if run.finished]
+    for run, row in zip(whole, crossval.table(whole).to_dict("records"), strict=True):
+        place = f"outputs/runs/{run.name}"
+        cells = [
+            f"`{run.name}`",
+            f"{row['balanced %']} % ({row['95 % interval']})",
+            f"{row['accuracy %']} %",
+            f"{row['macro AUC']:.3f}",
+            f"{row['sensitivity at 95 % specificity']} %",
+            f"{row['AUC against nevus']:.3f}",
+            f"{row['minutes']:.0f}",
+            f"`{run.command if 'members' in run.info else f'{run.command} --out {place}'}`",
         ]
         print("| " + " | ".join(cells) + " |")
 

@@ -118,6 +118,12 @@ def audit_set(
     report: Annotated[
         Path | None, typer.Option(help="Write report.html and the tables into this folder.")
     ] = None,
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            "--predictions", help="A cross-validation's predictions.csv: the names it doubts too."
+        ),
+    ] = None,
     as_json: options.AsJson = False,
 ) -> None:
     """Find what is wrong with a set: copies, misnamed photographs, leaks, shortcuts, bad files.
@@ -126,16 +132,24 @@ def audit_set(
 
     Example: skincnn audit my_photographs --report outputs/local/audit
     """
-    from skincnn import audit, data
+    from skincnn import audit, data, predictions
 
+    doubted = None if table is None else audit.suspicious(predictions.read(table))
     found = audit.run(data.load(name, progress=not as_json), progress=not as_json)
     if report is not None:
         from skincnn import report as page
 
-        path = page.write(found, report)
+        path = page.write(found, report, doubted)
         print(f"{path}: open it in a browser", file=sys.stderr)
-    print(json.dumps(found.counts(), indent=1, ensure_ascii=False) if as_json else found)
-    raise typer.Exit(0 if found.clean else 1)
+    more = {} if doubted is None else {"suspicious": doubted.round(4).to_dict("records")}
+    if as_json:
+        print(json.dumps({**found.counts(), **more}, indent=1, ensure_ascii=False))
+    else:
+        print(found)
+        if doubted is not None:
+            print(f"- {len(doubted):,} names that the predictions doubt, the most doubted first:")
+            print(doubted.head(10).round(2).to_string(index=False))
+    raise typer.Exit(0 if found.clean and (doubted is None or doubted.empty) else 1)
 
 
 @app.command("train")

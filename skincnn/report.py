@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from skincnn import audit, data, duplicates, findings, images, labels, sketches
+from skincnn import audit, data, duplicates, findings, images, labels, runs, sketches
 
 THUMB = 112  # pixels a side
 SHOWN = 120  # of a kind; the tables beside the page hold all
@@ -37,19 +37,26 @@ figcaption{font-size:.78rem;line-height:1.3;overflow-wrap:anywhere;margin-top:.2
 """
 
 
-def write(found: audit.Audit, folder: str | Path) -> Path:
+def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None = None) -> Path:
     """Write `report.html`, and beside it the tables of `Audit.save`.
 
     Args:
         found: from `audit.run`.
         folder: made if it is not there. The page shows the set's photographs: share it only as
             their licence allows.
+        doubted: from `audit.suspicious`, of predictions of these photographs; kept as
+            `suspicious.csv` too.
 
     Returns:
         The page's path.
     """
     folder = Path(folder)
     found.save(folder)
+    if doubted is not None:
+        if strange := sorted(set(doubted["file"]) - set(found.index["file"])):
+            raise ValueError(f"predictions of another set: {strange[0]} is not in this one")
+        text = doubted.to_csv(index=False, float_format="%.4f")
+        runs.write_text(folder / "suspicious.csv", text)
     counts = found.counts()
     lines = findings.headlines(counts)
     pictures = _Pictures(found.index)
@@ -62,6 +69,7 @@ def write(found: audit.Audit, folder: str | Path) -> Path:
             "lesions", "Lesions in Train and Test", _lesions(found.index, pictures), LESION_NOTE
         ),
         _section("shortcuts", "Shortcuts", _shortcuts(counts), SHORTCUT_NOTE),
+        _section("doubted", "Doubted names", _doubted(doubted, pictures), DOUBTED_NOTE),
         _section("odd", "To look at", _odd(found, pictures), ODD_NOTE),
         _section("unusable", "Unusable files", _table(found.unusable), ""),
     ]
@@ -100,6 +108,10 @@ SHORTCUT_NOTE = (
     "How often trees that never see the lesion name the class, balanced over classes, on groups "
     "they were not grown on. The red line is chance. What they use, a network can use too."
 )
+DOUBTED_NOTE = (
+    "A network that did not train on the photograph, nor on a relative of it, is sure of another "
+    "class. The name may be wrong, or the photograph hard: a person decides."
+)
 ODD_NOTE = (
     "Blurred, dark, over-exposed or nearly uniform: a person decides, nothing is dropped for it."
 )
@@ -137,10 +149,10 @@ def _section(key: str, title: str, body: str, note: str) -> tuple[str, str, str]
     return key, title, f'<h2 id="{key}">{title}</h2><p class="note">{html.escape(note)}</p>{body}'
 
 
-def _cards(cards: list[str], total: int) -> str:
+def _cards(cards: list[str], total: int, table: str = "findings.csv") -> str:
     if not cards:
         return ""
-    more = f"<p>… and {total - len(cards):,} more in findings.csv</p>" if total > len(cards) else ""
+    more = f"<p>… and {total - len(cards):,} more in {table}</p>" if total > len(cards) else ""
     return f'<div class="grid">{"".join(cards)}</div>{more}'
 
 
@@ -172,6 +184,20 @@ def _misnamed(index: pd.DataFrame, pictures: _Pictures) -> str:
         for r in wrong.head(SHOWN).itertuples()
     ]
     return _cards(cards, len(wrong))
+
+
+def _doubted(doubted: pd.DataFrame | None, pictures: _Pictures) -> str:
+    if doubted is None:
+        return ""
+    cards = [
+        f'<div class="card">{pictures.figure(r.file, _doubt(r))}</div>'
+        for r in doubted.head(SHOWN).itertuples()
+    ]
+    return _cards(cards, len(doubted), "suspicious.csv")
+
+
+def _doubt(row) -> str:
+    return f"{row.suggested} {row.p_suggested:.0%}, {row.label} {row.p_label:.0%}"
 
 
 def _lesions(index: pd.DataFrame, pictures: _Pictures) -> str:

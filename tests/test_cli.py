@@ -260,6 +260,24 @@ def test_audit_of_a_set_without_findings_is_good(skincnn, tmp_path):
     assert (code, out) == (GOOD, "2 photographs of 2 classes: nothing found\n")
 
 
+def test_audit_shows_the_names_that_predictions_doubt(skincnn, refused, draw, tmp_path):
+    root = draw(tmp_path / "set", {"red": 3, "blue": 3}, size=64)
+    files = sorted(path.relative_to(root).as_posix() for path in root.rglob("*.jpg"))
+    table = pd.DataFrame({"file": files, "label": [file.split("/")[0] for file in files]})
+    right = np.where(table["file"] == files[-1], 0.1, 0.9)
+    table["p_blue"] = np.where(table["label"] == "blue", right, 1 - right)
+    table["p_red"] = 1 - table["p_blue"]
+    table = table.assign(image_id="", group=files, split="train", fold=0, seed=1)
+    predictions.write(table, tmp_path / "p.csv")
+    asked = ("audit", root, "--predictions", tmp_path / "p.csv")
+    code, out, _ = skincnn(*asked, "--report", tmp_path / "report")
+    assert code == PROBLEMS and "1 names that the predictions doubt" in out
+    assert files[-1] in (tmp_path / "report/suspicious.csv").read_text()
+    [doubt] = json.loads(skincnn(*asked, "--json")[1])["suspicious"]
+    assert (doubt["label"], doubt["suggested"], doubt["p_suggested"]) == ("red", "blue", 0.9)
+    assert "nowhere.csv" in refused("audit", root, "--predictions", tmp_path / "nowhere.csv")
+
+
 def test_audit_of_nothing_is_refused(refused, tmp_path):
     assert "missing" in refused("audit", tmp_path / "missing")
     (tmp_path / "empty").mkdir()

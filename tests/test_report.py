@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
@@ -48,6 +49,20 @@ def test_sections_without_findings_are_left_out(tmp_path, home, draw):
     text = report.write(found, tmp_path / "out").read_text()
     assert re.findall(r'<h2 id="(\w+)"', text) == ["classes"]
     assert "nothing found" in text
+
+
+def test_names_that_predictions_doubt_are_shown(tmp_path, home, draw):
+    root = draw(tmp_path / "set", {"red": 2, "blue": 2}, size=64)
+    found = audit.run(data.load(root, progress=False), progress=False)
+    doubted = pd.DataFrame(
+        {"file": found.index["file"][:1], "label": "red", "suggested": "<i>blue"}
+    ).assign(p_label=0.04, p_suggested=0.91)
+    text = report.write(found, tmp_path / "out", doubted).read_text()
+    assert re.findall(r'<h2 id="(\w+)"', text) == ["classes", "doubted"]
+    assert "&lt;i&gt;blue 91%, red 4%" in text and text.count("<figure>") == 1
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "out" / "suspicious.csv"), doubted)
+    with pytest.raises(ValueError, match="another set: elsewhere"):
+        report.write(found, tmp_path / "out", doubted.assign(file="elsewhere.jpg"))
 
 
 @pytest.mark.skipif(not CHROMIUM, reason="needs Debian's chromium")
