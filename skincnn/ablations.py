@@ -75,8 +75,8 @@ def switches(
         A row a switch, the most gain first: `switch`, `n`, `seeds`, `off`, `on` (balanced accuracy
         0…1, mean of the seeds), `gain` with `gain_low` and `gain_high` (paired bootstrap over
         groups; it says what other photographs would change, not other seeds), `auc_gain`,
-        `minutes_off`, `minutes_on` (of a training, reading and predicting included, and of what
-        pretrained it).
+        `minutes_off`, `minutes_on` (of a training with what pretrained it; see
+        `parts.undisturbed`).
 
     Raises:
         ValueError: a switch changes nothing, as the recipe has it already.
@@ -88,13 +88,12 @@ def switches(
         for name, changes in {"": {}, **chosen}.items()
     }
     tables = _trained(index, wanted, Path(folder), progress)
-    minutes = {key: parts.minutes(parts.facts(path)) for key, path in tables.items()}
 
     def of(name: str) -> pd.DataFrame:
         return pd.concat([predictions.read(tables[name, seed]) for seed in range(seeds)])
 
     def cost(name: str) -> float:
-        return sum(minutes[name, seed] for seed in range(seeds)) / seeds
+        return parts.undisturbed([parts.facts(tables[name, seed]) for seed in range(seeds)])
 
     base, rows = of(""), []
     for name in chosen:
@@ -154,8 +153,8 @@ def backbones(
             "model": wanted[key].model,
             "weights": wanted[key].weights or "random",
             "parameters": facts["parameters"],
-            "minutes_an_epoch": facts["minutes"] / facts["epochs"],
-            "minutes": parts.minutes(facts),
+            "minutes_an_epoch": facts["fastest_epoch"],
+            "minutes": parts.undisturbed([facts]),
             "n": metrics["n"],
         }
         for name in ("balanced_accuracy", "macro_auc"):

@@ -11,6 +11,7 @@ A part is done when its table is there and both match; nothing else of its run i
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from skincnn import runs
@@ -41,6 +42,7 @@ def _keep(run: runs.Run, source: Path, table: Path, given: dict) -> None:
         **run.info,
         "epochs": len(history),
         "minutes": round(history["seconds"].sum() / 60, 2),
+        "fastest_epoch": round(history["seconds"].min() / 60, 4),  # minutes
         "given": given["data"],
         "table_sha256": _digest(table),
     }
@@ -57,6 +59,19 @@ def minutes(facts: dict, pretraining: bool = True) -> float:
     is told apart, the run that pretrained it."""
     own = facts["minutes"] + facts.get("minutes_beside", 0)
     return own + facts.get("pretrained", {}).get("minutes", 0) * pretraining
+
+
+def undisturbed(some: Sequence[dict]) -> float:
+    """Minutes that trainings of the same settings take where nothing else slows them: the fastest
+    epoch of all for each, the least beside it, and what pretrained them.
+
+    On a machine that is shared the same epoch takes up to twice as long from one to the next, and
+    minutes as they were say more about the neighbours than about a setting.
+    """
+    fastest = min(facts["fastest_epoch"] for facts in some)
+    beside = min(facts.get("minutes_beside", 0) for facts in some)
+    before = min(facts.get("pretrained", {}).get("minutes", 0) for facts in some)
+    return some[0]["epochs"] * fastest + beside + before
 
 
 def done(table: Path, given: dict) -> bool:

@@ -37,6 +37,8 @@ def test_a_part_needs_its_run_no_more(part):
     assert facts["data"]["rows_sha256"] == "with copies"
     assert (facts["epochs"], parts.minutes(facts)) == (2, 2.0)
     more = facts | {"minutes_beside": 0.25, "pretrained": {"minutes": 1.5}}
+    slower = more | {"fastest_epoch": 0.7, "minutes_beside": 0.75}
+    assert parts.undisturbed([slower, more]) == 2 * 0.5 + 0.25 + 1.5
     assert (parts.minutes(more), parts.minutes(more, pretraining=False)) == (3.75, 2.25)
 
 
