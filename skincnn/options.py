@@ -9,6 +9,7 @@ import typer
 
 from skincnn import config
 
+NOTICE = "skincnn is for learning and research. It is not a medical device."
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Data = Annotated[
     str | None,

@@ -14,7 +14,7 @@ import stand_ins
 from PIL import Image
 from tables import make
 
-from skincnn import cli, config, evaluate, predictions, runs, sample
+from skincnn import cli, config, evaluate, options, predictions, runs, sample
 
 GOOD, PROBLEMS, BAD = 0, 1, 2
 SMALL = ("--preset", "two_conv", "--image-size", "32", "--epochs", "1", "--batch-size", "8")
@@ -423,7 +423,7 @@ def test_predict_answers_for_one_photograph(trained, skincnn, tiny):
     code, out, err = skincnn("predict", photograph, "--model", trained[0])
     assert code == GOOD
     assert out.startswith(f"{photograph}: ") and out.count("%") == 3
-    assert err == f"{cli.NOTICE}\n"
+    assert err == f"{options.NOTICE}\n"
 
 
 def test_predict_names_one_bad_photograph_and_answers_for_the_rest(

@@ -1,0 +1,168 @@
+"""What is done with finished runs: scored, combined, described, asked about photographs."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skincnn import options
+
+results = typer.Typer()
+
+
+@results.command("card")
+def model_card(
+    run: Annotated[Path, typer.Argument(help="A run or a cross-validation.")],
+    out: Annotated[Path, typer.Option(help="Where the card goes.")] = Path("MODEL_CARD.md"),
+    source: Annotated[
+        str | None, typer.Option("--data", help="The set: figures by skin tone, age, … too.")
+    ] = None,
+) -> None:
+    """Write a model card from a run's own files.
+
+    Example: skincnn card outputs/runs/isic9_transfer_cv --data isic9
+    """
+    from skincnn import cards, runs
+
+    facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
+    runs.write_text(out, cards.card(run, facts))
+    print(out)
+
+
+@results.command("ensemble")
+def several_as_one(
+    folders: Annotated[list[Path], typer.Argument(help="Runs or cross-validations.")],
+    out: Annotated[Path, typer.Option(help="Where predictions.csv and metrics.json go.")],
+    how: Annotated[
+        str, typer.Option(help="mean, rank, or weighted (chosen on the inner parts).")
+    ] = "mean",
+    as_json: options.AsJson = False,
+) -> None:
+    """Average the predictions of several runs of the same photographs, from their files.
+
+    Example: skincnn ensemble outputs/runs/a_cv outputs/runs/b_cv --out outputs/local/both
+    """
+    from skincnn import ensembles, evaluate, runs
+
+    weights = ensembles.save(folders, out, how)
+    run = runs.Run(out)
+    if as_json:
+        about = {key: run.info[key] for key in ("members", "how")}
+        print(json.dumps({"run": str(out), **about, **run.metrics}, indent=1))
+    else:
+        print(f"{weights.round(4).to_string()}\n\n{evaluate.summary(run.metrics)}")
+
+
+@results.command("evaluate")
+def score(
+    table: Annotated[Path, typer.Argument(help="A predictions.csv.")],
+    against: Annotated[
+        Path | None, typer.Option(help="Another of the same photographs: compare the two.")
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(help="A column of --index or --data: split every figure by it."),
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Facts about the photographs: a CSV with file or image_id.")
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--data", help="The set instead: its metadata, and skin_tone measured on it."),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option("--map", help="A CSV from,to: labels of an outside set, and our classes."),
+    ] = None,
+    between: Annotated[
+        str | None, typer.Option(help="Two classes alone too: melanoma,nevus.")
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Score saved predictions, with 95 % intervals; needs no model.
+
+    Example: skincnn evaluate outputs/runs/isic9_baseline/predictions.csv
+    """
+    if (by is not None) != ((index is None) != (source is None)):
+        raise ValueError(
+            "--by goes with --index or --data: a column, and the table or the set that has it"
+        )
+    from skincnn import evaluate, predictions, subgroups, summaries
+
+    mapping = predictions.read_map(names) if names else None
+    frame = predictions.read(table, mapping)
+    answer = evaluate.metrics(frame)
+    texts = [summaries.summary(answer)]
+    if against:
+        answer["against"] = evaluate.compare(frame, predictions.read(against, mapping))
+        texts.append(f"\nagainst {against}\n" + summaries.comparison(answer["against"]))
+    if between:
+        pair = [name.strip() for name in between.split(",")]
+        if len(pair) != 2:
+            raise ValueError(f"--between {between!r}: give two classes, melanoma,nevus")
+        answer["between"] = evaluate.between(frame, *pair)
+        texts.append(f"\n{pair[0]} against {pair[1]} alone\n{summaries.summary(answer['between'])}")
+    if by:
+        facts = subgroups.read(index) if index else options.facts_of(source, by, quiet=as_json)
+        split = evaluate.by(frame, facts, by)
+        answer["by"] = json.loads(
+            split.reset_index().to_json(orient="records", double_precision=15)
+        )
+        texts.append("\n" + summaries.subgroups(split, answer["positive"]))
+    print(json.dumps(answer, indent=1) if as_json else "\n".join(texts))
+
+
+@results.command("predict")
+def classify(
+    place: Annotated[
+        str, typer.Argument(metavar="FILE_OR_FOLDER_OR_SET", help="What to classify.")
+    ],
+    model: Annotated[Path, typer.Option(help="A run folder with its weights.")],
+    csv: Annotated[Path | None, typer.Option(help="Write the probabilities here.")] = None,
+) -> None:
+    """Classify photographs with a trained run.
+
+    A set (its name, or a table of labels) is written with its own labels, whatever the run's
+    classes are: `skincnn evaluate --map` says which of them mean the same.
+
+    Example: skincnn predict --model outputs/local/sample_baseline photo.jpg --csv answers.csv
+    """
+    from tqdm import tqdm
+
+    from skincnn import predict, runs
+
+    run = runs.Run(model)
+    root, files, facts = _to_classify(place, run.classes)
+    stream = predict.answers(files, run.classify, run.config.image_size)
+    results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
+    for result in results:
+        if result.problem:
+            print(f"{result.file}: {result.problem}", file=sys.stderr)
+        elif csv is None or len(files) <= 10:
+            best = sorted(zip(result.probabilities, run.classes, strict=True), reverse=True)[:3]
+            print(f"{result.file}: " + ", ".join(f"{name} {p:.0%}" for p, name in best))
+    if csv:
+        predict.write(results, run.classes, root, csv, run.config.seed, facts)
+        print(f"{sum(not r.problem for r in results)} photographs → {csv}")
+    print(options.NOTICE, file=sys.stderr)
+    raise typer.Exit(1 if any(r.problem for r in results) else 0)
+
+
+def _to_classify(place: str, classes: list[str]) -> tuple[Path, list[Path], dict | None]:
+    """What to classify: the folder paths are told from, the files, and what a set says of them."""
+    from skincnn import data, folders, images, predict
+
+    path = Path(place)
+    if path.suffix.lower() in images.EXTENSIONS:
+        return path.parent, predict.find(path), None
+    if path.is_dir() and data.labels_table(path) is None:
+        files = predict.find(path)
+        names = folders.class_names(path) if folders.set_root(path) else set()
+        strange = len(names) > 1 and not names & set(classes)  # an outside set's own classes
+        facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
+        return path, files, facts if strange else None
+    index = data.usable(options.load(place))
+    facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
+    return Path(index.attrs["root"]), data.paths(index), facts
