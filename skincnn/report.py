@@ -49,12 +49,16 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
 
     Returns:
         The page's path.
+
+    Raises:
+        ValueError: `doubted` names a file that is not in the set.
     """
     folder = Path(folder)
+    doubts = () if doubted is None else doubted["file"]
+    if strange := sorted(set(doubts) - set(found.index["file"])):
+        raise ValueError(f"predictions of another set: {strange[0]} is not in this one")
     found.save(folder)
     if doubted is not None:
-        if strange := sorted(set(doubted["file"]) - set(found.index["file"])):
-            raise ValueError(f"predictions of another set: {strange[0]} is not in this one")
         text = doubted.to_csv(index=False, float_format="%.4f")
         runs.write_text(folder / "suspicious.csv", text)
     counts = found.counts()
