@@ -10,7 +10,6 @@ matplotlib.use("agg")
 from skincnn import config, crossval, plots, runs
 
 PRESETS = ("baseline", "regularised", "published", "split_first", "final")
-WHOLE = ("baseline", "compact", "mobilenetv2", "transfer_published", "lite0", "best", "ensemble")
 PUBLISHED = {"baseline": "54.6 %", "regularised": "49.7 %", "published": "80.25 %"}
 
 
@@ -43,8 +42,7 @@ def main() -> None:
         print("| " + " | ".join(cells) + " |")
 
     print()
-    whole = [runs.published(f"isic9_{name}_cv") for name in WHOLE]
-    whole += [runs.published("ham10000_cv")]
+    whole = [runs.Run(folder) for folder in sorted(config.runs_dir().glob("*_cv"))]
     whole = [run for run in whole if run.finished]
     for run, row in zip(whole, crossval.table(whole).to_dict("records"), strict=True):
         place = f"outputs/runs/{run.name}"

@@ -62,11 +62,11 @@ def minutes(facts: dict, pretraining: bool = True) -> float:
 
 
 def undisturbed(some: Sequence[dict]) -> float:
-    """Minutes that trainings of the same settings take where nothing else slows them: the fastest
-    epoch of all for each, the least beside it, and what pretrained them.
+    """Minutes of a training, from several of the same settings on a machine that others use too:
+    the fastest epoch of all for each, the least beside it, and what pretrained them.
 
-    On a machine that is shared the same epoch takes up to twice as long from one to the next, and
-    minutes as they were say more about the neighbours than about a setting.
+    Where the same epoch takes up to twice as long as the one before, this is nearer to what a
+    setting costs than the minutes that passed; with a few epochs it still is no close estimate.
     """
     fastest = min(facts["fastest_epoch"] for facts in some)
     beside = min(facts.get("minutes_beside", 0) for facts in some)
