@@ -121,11 +121,18 @@ def classify(
     ],
     model: Annotated[Path, typer.Option(help="A run folder with its weights.")],
     csv: Annotated[Path | None, typer.Option(help="Write the probabilities here.")] = None,
+    strangers_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SET", help="Only what shares no photograph, lesion, patient with it."
+        ),
+    ] = None,
 ) -> None:
     """Classify photographs with a trained run.
 
     A set (its name, or a table of labels) is written with its own labels, whatever the run's
-    classes are: `skincnn evaluate --map` says which of them mean the same.
+    classes are: `skincnn evaluate --map` says which of them mean the same. An outside set may hold
+    what the run was trained on: --strangers-to leaves that out.
 
     Example: skincnn predict --model outputs/local/sample_baseline photo.jpg --csv answers.csv
     """
@@ -134,7 +141,7 @@ def classify(
     from skincnn import predict, runs
 
     run = runs.Run(model)
-    root, files, facts = _to_classify(place, run.classes)
+    root, files, facts = _to_classify(place, run.classes, strangers_to)
     stream = predict.answers(files, run.classify, run.config.image_size)
     results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
     for result in results:
@@ -150,11 +157,19 @@ def classify(
     raise typer.Exit(1 if any(r.problem for r in results) else 0)
 
 
-def _to_classify(place: str, classes: list[str]) -> tuple[Path, list[Path], dict | None]:
+def _to_classify(
+    place: str, classes: list[str], strangers_to: str | None
+) -> tuple[Path, list[Path], dict | None]:
     """What to classify: the folder paths are told from, the files, and what a set says of them."""
     from skincnn import data, folders, images, predict
 
     path = Path(place)
+    if strangers_to is not None:
+        from skincnn import transfer
+
+        index = data.usable(options.load(place))
+        index = transfer.without_relatives(index, options.load(strangers_to))
+        return Path(index.attrs["root"]), data.paths(index), _facts(index)
     if path.suffix.lower() in images.EXTENSIONS:
         return path.parent, predict.find(path), None
     if path.is_dir() and data.labels_table(path) is None:
@@ -164,5 +179,8 @@ def _to_classify(place: str, classes: list[str]) -> tuple[Path, list[Path], dict
         facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
         return path, files, facts if strange else None
     index = data.usable(options.load(place))
-    facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
-    return Path(index.attrs["root"]), data.paths(index), facts
+    return Path(index.attrs["root"]), data.paths(index), _facts(index)
+
+
+def _facts(index) -> dict:
+    return index.set_index("file")[["label", "group", "split"]].to_dict("index")

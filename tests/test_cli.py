@@ -426,6 +426,20 @@ def test_predict_answers_for_one_photograph(trained, skincnn, tiny):
     assert err == f"{options.NOTICE}\n"
 
 
+def test_predict_answers_only_for_strangers_to_a_set(trained, skincnn, tiny, tmp_path, monkeypatch):
+    from skincnn import transfer
+
+    def without(other, index):
+        assert set(index["file"]) == set(other["file"])
+        return other[other["label"] == "red"].reset_index(drop=True)
+
+    monkeypatch.setattr(transfer, "without_relatives", without)
+    table = tmp_path / "answers.csv"
+    options = ["--model", trained[0], "--csv", table, "--strangers-to", tiny]
+    assert skincnn("predict", tiny, *options)[0] == GOOD
+    assert set(predictions.read(table)["label"]) == {"red"}
+
+
 def test_predict_names_one_bad_photograph_and_answers_for_the_rest(
     trained, skincnn, tiny, tmp_path
 ):
