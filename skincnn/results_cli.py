@@ -164,23 +164,21 @@ def _to_classify(
     from skincnn import data, folders, images, predict
 
     path = Path(place)
-    if strangers_to is not None:
-        from skincnn import transfer
-
-        index = data.usable(options.load(place))
-        index = transfer.without_relatives(index, options.load(strangers_to))
-        return Path(index.attrs["root"]), data.paths(index), _facts(index)
-    if path.suffix.lower() in images.EXTENSIONS:
+    whole = strangers_to is not None  # an index, whatever it is: it knows relatives
+    if not whole and path.suffix.lower() in images.EXTENSIONS:
         return path.parent, predict.find(path), None
-    if path.is_dir() and data.labels_table(path) is None:
+    if not whole and path.is_dir() and data.labels_table(path) is None:
         files = predict.find(path)
         names = folders.class_names(path) if folders.set_root(path) else set()
         strange = len(names) > 1 and not names & set(classes)  # an outside set's own classes
         facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
         return path, files, facts if strange else None
     index = data.usable(options.load(place))
-    return Path(index.attrs["root"]), data.paths(index), _facts(index)
+    if whole:
+        from skincnn import transfer
 
-
-def _facts(index) -> dict:
-    return index.set_index("file")[["label", "group", "split"]].to_dict("index")
+        index = transfer.without_relatives(index, options.load(strangers_to))
+        if index.empty:
+            raise ValueError(f"{place} has nothing that is not related to {strangers_to}")
+    facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
+    return Path(index.attrs["root"]), data.paths(index), facts

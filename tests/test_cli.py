@@ -438,6 +438,9 @@ def test_predict_answers_only_for_strangers_to_a_set(trained, skincnn, tiny, tmp
     options = ["--model", trained[0], "--csv", table, "--strangers-to", tiny]
     assert skincnn("predict", tiny, *options)[0] == GOOD
     assert set(predictions.read(table)["label"]) == {"red"}
+    monkeypatch.setattr(transfer, "without_relatives", lambda other, index: other[:0])
+    code, _, err = skincnn("predict", tiny, *options)
+    assert code == BAD and "nothing that is not related" in err
 
 
 def test_predict_names_one_bad_photograph_and_answers_for_the_rest(
