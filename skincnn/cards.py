@@ -13,13 +13,14 @@ NOT_MEDICAL = (
 SUBGROUPS = ("source", "skin_tone", "age", "sex", "site")
 
 
-def card(folder: str | Path, facts: pd.DataFrame | None = None) -> str:
+def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | None = None) -> str:
     """The card of a run or a cross-validation, as Markdown.
 
     Args:
         folder: with `config.json`, `predictions.csv`.
         facts: about the photographs (see `subgroups.of`): figures are split by what it has of
             `SUBGROUPS`.
+        outside: `evaluate.metrics` of such a network's predictions of another collection.
 
     Raises:
         runs.RunError, predictions.PredictionsError: a file is not there, or not sound.
@@ -73,6 +74,8 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None) -> str:
     ]
     if facts is not None:
         lines += ["## For whom it was measured", "", *_by_subgroup(table, facts)]
+    if outside is not None:
+        lines += ["## On another collection", "", *_outside(outside)]
     lines += [
         "## Use and misuse",
         "",
@@ -180,6 +183,23 @@ def _by_subgroup(table: pd.DataFrame, facts: pd.DataFrame) -> list[str]:
     return [
         *lines,
         note + "for that reason alone. Skin tone is measured on the photograph, roughly.",
+        "",
+    ]
+
+
+def _outside(metrics: dict) -> list[str]:
+    shown = _classes(metrics)
+    shown = shown[shown["photographs"] > 0]
+    return [
+        "A network of this set, asked about photographs of another that share nothing with those "
+        "it trained on (`skincnn predict --strangers-to`):",
+        "",
+        f"- {metrics['n_files']:,} photographs in {metrics['n_groups']:,} groups of related ones, "
+        f"{len(shown)} of the {len(metrics['classes'])} classes.",
+        f"- Balanced accuracy over these {len(shown)}: {_share(metrics['balanced_accuracy'])} %, "
+        "where answers of the other classes count as wrong.",
+        "",
+        _markdown(shown),
         "",
     ]
 

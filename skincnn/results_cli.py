@@ -19,6 +19,10 @@ def model_card(
     source: Annotated[
         str | None, typer.Option("--data", help="The set: figures by skin tone, age, … too.")
     ] = None,
+    outside: Annotated[
+        Path | None,
+        typer.Option(help="Metrics on another set, from `evaluate --json`, as a file."),
+    ] = None,
 ) -> None:
     """Write a model card from a run's own files.
 
@@ -27,8 +31,21 @@ def model_card(
     from skincnn import cards, runs
 
     facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
-    runs.write_text(out, cards.card(run, facts))
+    elsewhere = _metrics(outside) if outside else None
+    runs.write_text(out, cards.card(run, facts, elsewhere))
     print(out)
+
+
+def _metrics(path: Path) -> dict:
+    from skincnn import runs
+
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise runs.RunError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(found, dict) or "per_class_intervals" not in found:
+        raise runs.RunError(f"{path}: not what `skincnn evaluate --json` prints")
+    return found
 
 
 @results.command("ensemble")

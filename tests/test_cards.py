@@ -36,3 +36,10 @@ def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
     true, predicted, _ = predictions.answers(table)
     worst = pd.Series(list(zip(true, predicted, strict=True)))[true != predicted].value_counts()
     assert f"- {worst.iloc[0]} of " in text
+    assert "another collection" not in text
+    elsewhere = evaluate.metrics(table[table["label"] != "nevus"])
+    text = cards.card(tmp_path / "run", outside=elsewhere).split("## On another collection")[1]
+    present = table["label"].nunique() - 1
+    assert f"{present} of the {len(tables.NAMES)} classes" in text
+    assert "| melanoma |" in text and "| nevus |" not in text
+    assert f"{100 * elsewhere['balanced_accuracy']['value']:.1f} (" in text
