@@ -116,8 +116,8 @@ def build(name: str, weights: str = "", seed: int = 0, dtype: str = "float32") -
         return _named(model)
 
 
-def hold(model: keras.Model, share: float = 1.0, batchnorm: bool = True) -> None:
-    """Choose what of a backbone trains: its last layers, and not its BatchNormalization.
+def hold(model: keras.Model, share: float = 1.0) -> None:
+    """Choose what of a backbone trains: its last layers, and never its BatchNormalization.
 
     `training=False` at the call does not keep the moving statistics in Keras 3: `fit` overrides it
     (keras issue 20285). With few photographs they never catch up with the weights, and a network
@@ -126,15 +126,13 @@ def hold(model: keras.Model, share: float = 1.0, batchnorm: bool = True) -> None
     Args:
         model: with a backbone; one without is left as it is.
         share: of the backbone's layers with weights, from the top, that train; 0…1.
-        batchnorm: hold BatchNormalization; False lets those of the last layers train along.
     """
     if "backbone" not in {layer.name for layer in model.layers}:
         return
     weighty = [layer for layer in _flat(model.get_layer("backbone")) if layer.weights]
     held = round((1 - share) * len(weighty))
     for at, layer in enumerate(weighty):
-        kept = batchnorm and isinstance(layer, layers.BatchNormalization)
-        layer.trainable = at >= held and not kept
+        layer.trainable = at >= held and not isinstance(layer, layers.BatchNormalization)
 
 
 # --- underneath ----------------------------------------------------------------------------------

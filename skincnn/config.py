@@ -72,7 +72,6 @@ class RunConfig:
     weights: str = ""  # imagenet, a file of weights or a saved backbone; "" trains from scratch
     head_epochs: int = 0  # the classifier alone first, on features computed once
     tuned: float = 1.0  # the share of the backbone's layers, from the top, that trains then
-    hold_batchnorm: bool = True  # a backbone's moving statistics stay; without, they lag behind
     dropout: float = 0.2  # before the classifier of a backbone
     layer_decay: float = 1.0  # the rate's factor from one tenth of the layers to the one below
     pretrain: str = ""  # a set to train on before, without any relative of this one's photographs
@@ -183,11 +182,9 @@ PRESETS = {
     },
     # Published: a pretrained network fine-tuned by SGD, 20 and 30 epochs (both are in one curve),
     # training 94 % and validation 72 %. Which network and rate is not said; these are common ones.
-    # BatchNorm trains along, as Keras leaves it: held, SGD diverges at this rate.
     "transfer_published": {
         "model": "MobileNetV2",
         "weights": "imagenet",
-        "hold_batchnorm": False,
         "optimizer": "sgd",
         "learning_rate": 1e-2,
         "epochs": 30,

@@ -251,7 +251,7 @@ def compiled(settings: config.RunConfig, classes: int, dtype: str, steps: int = 
         settings.dropout,
     )
     if settings.weights or settings.pretrain or settings.tuned < 1:
-        backbones.hold(model, settings.tuned, settings.hold_batchnorm)
+        backbones.hold(model, settings.tuned)
     return optimizers.compile_model(model, settings, steps)
 
 
