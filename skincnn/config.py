@@ -181,12 +181,15 @@ PRESETS = {
         "early_stopping": 8,
     },
     # Published: a pretrained network fine-tuned by SGD, 20 and 30 epochs (both are in one curve),
-    # training 94 % and validation 72 %. Which network and rate is not said; these are common ones.
+    # training 94 % and validation 72 %. Which network and rate is not said. Read here as the common
+    # way: the classifier alone first, then all at a hundredth of SGD's usual rate. At a tenth every
+    # photograph gets one answer after an epoch; with BatchNorm let loose validation stays at 20 %.
     "transfer_published": {
         "model": "MobileNetV2",
         "weights": "imagenet",
+        "head_epochs": 20,
         "optimizer": "sgd",
-        "learning_rate": 1e-2,
+        "learning_rate": 1e-4,
         "epochs": 30,
     },
     # Ours, small and from scratch: many cheap epochs.
