@@ -20,7 +20,8 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | 
         folder: with `config.json`, `predictions.csv`.
         facts: about the photographs (see `subgroups.of`): figures are split by what it has of
             `SUBGROUPS`.
-        outside: `evaluate.metrics` of such a network's predictions of another collection.
+        outside: `evaluate.metrics` of what a network trained on this set alone, which need not be
+            the one the card is about, predicts of another collection.
 
     Raises:
         runs.RunError, predictions.PredictionsError: a file is not there, or not sound.
@@ -191,8 +192,9 @@ def _outside(metrics: dict) -> list[str]:
     shown = _classes(metrics)
     shown = shown[shown["photographs"] > 0]
     return [
-        "A network of this set, asked about photographs of another that share nothing with those "
-        "it trained on (`skincnn predict --strangers-to`):",
+        "What one network trained on this set alone makes of photographs of another collection, "
+        "none related to this set's (`skincnn predict --strangers-to`). It need not be the one "
+        "above:",
         "",
         f"- {metrics['n_files']:,} photographs in {metrics['n_groups']:,} groups of related ones, "
         f"{len(shown)} of the {len(metrics['classes'])} classes.",

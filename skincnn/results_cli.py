@@ -21,7 +21,7 @@ def model_card(
     ] = None,
     outside: Annotated[
         Path | None,
-        typer.Option(help="Metrics on another set, from `evaluate --json`, as a file."),
+        typer.Option(help="Folder with metrics.json: a network of this set alone, on another."),
     ] = None,
 ) -> None:
     """Write a model card from a run's own files.
@@ -31,21 +31,9 @@ def model_card(
     from skincnn import cards, runs
 
     facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
-    elsewhere = _metrics(outside) if outside else None
+    elsewhere = runs.Run(outside).metrics if outside else None
     runs.write_text(out, cards.card(run, facts, elsewhere))
     print(out)
-
-
-def _metrics(path: Path) -> dict:
-    from skincnn import runs
-
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise runs.RunError(f"{path}: cannot be read: {error}") from None
-    if not isinstance(found, dict) or "per_class_intervals" not in found:
-        raise runs.RunError(f"{path}: not what `skincnn evaluate --json` prints")
-    return found
 
 
 @results.command("ensemble")

@@ -535,8 +535,9 @@ def test_several_as_one_and_its_card(skincnn, refused, tmp_path):
     assert f"skincnn ensemble {one} {other}" in text
     assert "The mean of 2 networks" in text and text.count("Network `compact`") == 2
     assert "Melanoma against nevus alone" in text
-    config_file = out / "config.json"
-    assert "evaluate --json" in refused("card", out, "--outside", config_file, "--out", card)
+    assert skincnn("card", out, "--outside", out, "--out", card)[0] == GOOD
+    assert "On another collection" in card.read_text()
+    assert "metrics.json" in refused("card", out, "--outside", tmp_path, "--out", card)
     assert "stands there twice" in refused("ensemble", one, one, "--out", out)
     assert "inner parts" in refused("ensemble", one, other, "--out", out, "--how", "weighted")
 
