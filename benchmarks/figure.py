@@ -58,6 +58,7 @@ def main() -> None:
             f"{row['macro AUC']:.3f}",
             f"{row['sensitivity at 95 % specificity']} %",
             f"{row['AUC against nevus']:.3f}",
+            f"{row['… numbers alike']:.3f}",
             f"{row['minutes']:.0f}",
             f"`{run.command if 'members' in run.info else f'{run.command} --out {place}'}`",
         ]

@@ -90,7 +90,8 @@ def table(some: Sequence[runs.Run]) -> pd.DataFrame:
     """Cross-validations and ensembles of them side by side: a row each, percentages and minutes.
 
     Where the classes have melanoma and nevus: melanoma's sensitivity at 95 % specificity, and the
-    AUC of these two alone (see `evaluate.between`).
+    AUC of these two alone, of all of them and of those with numbers alike (see `evaluate.between`,
+    `evaluate.alike`).
     `minutes` are those that all folds of one seed take, what went before on another set included;
     for an ensemble those of its members, which it remembers the places of.
     """
@@ -99,9 +100,11 @@ def table(some: Sequence[runs.Run]) -> pd.DataFrame:
         metrics = run.metrics
         balanced = metrics["balanced_accuracy"]
         melanoma = metrics.get("sensitivity_at_95_specificity", {}).get("value")
-        answers, alone = run.predictions, {}
+        answers, alone, near = run.predictions, {}, {}
         if {"melanoma", "nevus"} <= set(answers["label"]):
             alone = evaluate.between(answers, replicates=1)["macro_auc"]
+            if (rows_alike := evaluate.alike(answers)) is not None:
+                near = evaluate.between(rows_alike, replicates=1)["macro_auc"]
         rows[run.name] = {
             "photographs": metrics["n_files"],
             "balanced %": 100 * balanced["value"],
@@ -110,9 +113,10 @@ def table(some: Sequence[runs.Run]) -> pd.DataFrame:
             "macro AUC": metrics["macro_auc"]["value"],
             "sensitivity at 95 % specificity": melanoma and 100 * melanoma,
             "AUC against nevus": alone.get("value"),
+            "… numbers alike": near.get("value"),
             "minutes": _minutes(run.folder),
         }
-    digits = {"macro AUC": 3, "AUC against nevus": 3, "minutes": 0}
+    digits = {"macro AUC": 3, "AUC against nevus": 3, "… numbers alike": 3, "minutes": 0}
     found = pd.DataFrame.from_dict(rows, orient="index")
     return found.round({name: digits.get(name, 1) for name in found})
 

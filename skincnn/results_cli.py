@@ -109,6 +109,10 @@ def score(
             raise ValueError(f"--between {between!r}: give two classes, melanoma,nevus")
         answer["between"] = evaluate.between(frame, *pair)
         texts.append(f"\n{pair[0]} against {pair[1]} alone\n{summaries.summary(answer['between'])}")
+        if (near := evaluate.alike(frame, *pair)) is not None:
+            answer["between_alike"] = evaluate.between(near, *pair)
+            told = summaries.summary(answer["between_alike"])
+            texts.append(f"\n… where their numbers in the archive are alike\n{told}")
     if by:
         facts = subgroups.read(index) if index else options.facts_of(source, by, quiet=as_json)
         split = evaluate.by(frame, facts, by)

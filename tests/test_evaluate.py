@@ -283,3 +283,14 @@ def test_two_classes_alone_are_scored_as_a_table_of_two():
     )
     with pytest.raises(ValueError, match="no photographs of 'wart'"):
         evaluate.between(frame, "melanoma", "wart")
+
+
+def test_numbers_that_both_classes_have():
+    frame = make(60)
+    frame["image_id"] = [f"ISIC_{n:07d}" for n in range(60)]
+    frame["label"] = ["nevus"] * 20 + ["melanoma", "nevus"] * 10 + ["melanoma"] * 20
+    near = evaluate.alike(frame)
+    assert list(near["image_id"]) == [f"ISIC_{n:07d}" for n in range(20, 40)]
+    assert evaluate.alike(frame[frame["label"] == "nevus"]) is None
+    assert evaluate.alike(frame.assign(image_id="")) is None
+    assert evaluate.alike(frame.drop(index=range(20, 40))) is None, "no number is of both"
