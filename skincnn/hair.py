@@ -13,6 +13,7 @@ LONG = 0.15  # of the shorter side, at least; shorter streaks are structures of 
 THIN = 0.02  # of the shorter side: mean width at most; broader dark pieces are of the lesion
 MOST = 0.12  # of the photograph; where more looks like hair, it is texture, and stays
 THICKEN = 3  # pixels: a hair's soft edge is hair too
+VERSION = 2  # raise it when other pixels are found than before
 
 
 def mask(image: np.ndarray) -> np.ndarray:
@@ -24,7 +25,7 @@ def mask(image: np.ndarray) -> np.ndarray:
     Returns:
         bool (H, W).
     """
-    grey = image.min(axis=2)  # a hair is dark in every channel, a vessel in two
+    grey = image.max(axis=2)  # a hair is dark in every channel, a vessel in two
     return _mask(grey, _closed(grey))
 
 

@@ -60,7 +60,7 @@ def decode(
 
 
 def _on_disk(index: pd.DataFrame, shape: tuple, hair_removal: bool, progress: bool) -> np.ndarray:
-    kind = f"{images.DECODER} without hair" if hair_removal else str(images.DECODER)
+    kind = f"{images.DECODER} without hair {hair.VERSION}" if hair_removal else str(images.DECODER)
     content = "\n".join([kind, *index["sha256"]])
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = config.local_dir() / "cache" / f"pixels_{key}_{shape[1]}.npy"

@@ -38,6 +38,12 @@ def test_hairs_go_and_the_mole_stays():
     assert found[inside & ~drawn].mean() < 0.1, "a mole is no hair"
 
 
+def test_a_vessel_stays():
+    picture = mole()
+    ImageDraw.Draw(picture).line([(5, 20), (155, 35)], fill=(205, 95, 85), width=2)
+    np.testing.assert_array_equal(hair.remove(np.asarray(picture)), np.asarray(picture))
+
+
 def test_a_photograph_without_hair_is_left_as_it_is():
     plain = np.asarray(mole())
     np.testing.assert_array_equal(hair.remove(plain), plain)
