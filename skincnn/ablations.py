@@ -145,6 +145,8 @@ def backbones(
         )
         for model, weights in networks
     }
+    if len(wanted) < len(networks):
+        raise ValueError("a network stands twice, with weights or without: give each once")
     tables = _trained(index, wanted, Path(folder), progress)
     rows = []
     for key, path in tables.items():
@@ -196,7 +198,7 @@ def _trained(index, wanted: dict, folder: Path, progress: bool) -> dict:
             stem = f"{name or 'plain'}_seed{settings.seed}".replace(" ", "_")
             path, given = folder / f"{stem}.csv", runs.identity(settings, ready)
             if not parts.done(path, given):
-                place = config.local_dir() / f"{folder.name}_{stem}"
+                place = parts.place(folder, stem)
                 run = train.fit(settings, ready, place, verbose=0)
                 parts.keep_inner(run, path, given)
                 (place / "model.keras").unlink()

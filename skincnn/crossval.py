@@ -144,7 +144,7 @@ def _parted(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
 
 def _one(settings, index, table: Path, keep_models: bool, verbose) -> None:
     """One fold: trained, scored, kept."""
-    place = config.local_dir() / f"{table.parent.parent.name}_{table.stem}"
+    place = parts.place(table.parent.parent, table.stem)
     made = train.fit(settings, _parted(settings, index), place, verbose)
     parts.keep(made, table, _given(settings, index))
     if not keep_models:

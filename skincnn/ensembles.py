@@ -77,11 +77,14 @@ def save(folders: "Sequence[Path]", out: Path, how: str = "mean") -> "pd.DataFra
         The weights: a row a fold, a column a member.
 
     Raises:
-        ValueError: see `combine`; a member's file is missing or damaged; a member stands twice.
+        ValueError: see `combine`; a member's file is missing or damaged, stands twice, or is an
+            ensemble.
     """
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError("a member stands there twice")
     members = [runs.Run(folder) for folder in folders]
+    if nested := next((m.folder for m in members if "members" in m.info), None):
+        raise ValueError(f"{nested} is an ensemble itself: give its members in its place")
     inner = [inner_parts(folder) for folder in folders] if how == "weighted" else None
     table, weights = combine([member.predictions for member in members], how, inner)
     first = members[0].info

@@ -168,7 +168,7 @@ def _one(settings: config.RunConfig, index: pd.DataFrame, folder: Path, verbose)
     name = f"{settings.protocol}_seed{settings.seed}"
     kept, given = folder / f"{name}.csv", runs.identity(settings, index)
     if not parts.done(kept, given):
-        place = config.local_dir() / f"{folder.name}_{name}"
+        place = parts.place(folder, name)
         parts.keep(train.fit(settings, index, place, verbose), kept, given)
         (place / "model.keras").unlink()
     metrics, facts = evaluate.metrics(predictions.read(kept)), parts.facts(kept)["data"]

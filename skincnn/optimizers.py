@@ -86,31 +86,34 @@ def optimizer(
         return keras.optimizers.SGD(momentum=0.9, nesterov=True, **options)
     if settings.layer_decay < 1:
         scales = [settings.layer_decay ** round(TENTHS * depth) for depth in depths]
-        return LayerwiseAdamW(scales, weight_decay=settings.weight_decay, **options)
+        return LayerwiseAdamW(scales, settings.weight_decay, **options)
     if settings.optimizer == "adamw":
         return keras.optimizers.AdamW(weight_decay=settings.weight_decay, **options)
     return keras.optimizers.Adam(**options)
 
 
 @keras.saving.register_keras_serializable(package="skincnn")
-class LayerwiseAdamW(keras.optimizers.AdamW):
+class LayerwiseAdamW(keras.optimizers.Adam):
     """AdamW whose rate has a factor for each weight: what a backbone's first layers know is kept
     longer than what its last ones do (Howard & Ruder 2018).
 
     Args:
         scales: one factor a trainable weight, in their order.
+        decay: of the weights, decoupled; at the weight's own rate, which Keras's would not be.
     """
 
-    def __init__(self, scales: list[float], **options):
+    def __init__(self, scales: list[float], decay: float = 0.0, **options):
         super().__init__(**options)
-        self.scales = list(scales)
+        self.scales, self.decay = list(scales), decay
 
     def update_step(self, gradient, variable, learning_rate):
-        scale = self.scales[self._get_variable_index(variable)]
-        super().update_step(gradient, variable, learning_rate * scale)
+        own = learning_rate * self.scales[self._get_variable_index(variable)]
+        rate = keras.ops.cast(own * self.decay, variable.dtype)
+        self.assign_sub(variable, variable * rate)
+        super().update_step(gradient, variable, own)
 
     def get_config(self):
-        return {**super().get_config(), "scales": self.scales}
+        return {**super().get_config(), "scales": self.scales, "decay": self.decay}
 
 
 def _depths(model: keras.Model) -> list[float]:

@@ -14,7 +14,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from skincnn import runs
+from skincnn import config, runs
+
+
+def place(folder: Path, name: str) -> Path:
+    """Where the run of a part is made, under `outputs/local`: by the whole path of what it is a
+    part of, for two folders elsewhere may have one name."""
+    local, folder = config.local_dir().resolve(), folder.resolve()
+    if folder.parent == local:
+        return config.local_dir() / f"{folder.name}_{name}"
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:6]
+    return config.local_dir() / f"{folder.name}_{digest}_{name}"
 
 
 def keep(run: runs.Run, table: Path, given: dict) -> None:

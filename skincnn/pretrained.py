@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 IMAGENET = "imagenet"  # Keras's own, fetched by it where they are not at hand
@@ -32,9 +33,10 @@ def home() -> Path:
 def at_hand(name: str) -> str:
     """`imagenet` where Keras has a network's weights already (they may be fetched elsewhere), else
     "": so that a notebook runs on any machine and says with what."""
-    wanted = plain(name)
+    # ResNet50 is not ResNet50V2; MobileNetV3's files begin with "weights"
+    wanted = re.compile(f"(weights)?{re.escape(plain(name))}(?!v[0-9])")
     files = [plain(path.name) for path in (home() / "models").glob("*.h5")]
-    here = any(file.startswith(wanted) and "notop" in file for file in files)
+    here = any(wanted.match(file) and "notop" in file for file in files)
     return IMAGENET if here else ""
 
 

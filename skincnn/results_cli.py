@@ -179,7 +179,7 @@ def _to_classify(
     if not whole and path.is_dir() and data.labels_table(path) is None:
         files = predict.find(path)
         names = folders.class_names(path) if folders.set_root(path) else set()
-        strange = len(names) > 1 and not names & set(classes)  # an outside set's own classes
+        strange = len(names) > 1 and bool(names - set(classes))  # an outside set's own classes
         facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
         return path, files, facts if strange else None
     index = data.usable(options.load(place))

@@ -207,6 +207,8 @@ def test_without_network_imagenet_weights_are_one_clear_line(tmp_path, monkeypat
         ("xception_weights_tf_dim_ordering_tf_kernels_notop.h5", "Xception"),
         ("efficientnetv2-b0_notop.h5", "EfficientNetV2B0"),
         ("convnext_tiny_notop.h5", "ConvNeXtTiny"),
+        ("weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5", "MobileNetV3Small"),
+        ("resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "ResNet50V2"),
     ],
 )
 def test_weights_at_hand_are_known_by_the_names_keras_gives_them(file, name, tmp_path, monkeypatch):
@@ -214,7 +216,8 @@ def test_weights_at_hand_are_known_by_the_names_keras_gives_them(file, name, tmp
     assert pretrained.at_hand(name) == ""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / file).touch()
-    assert pretrained.at_hand(name) == "imagenet" and pretrained.at_hand("VGG16") == ""
+    assert pretrained.at_hand(name) == "imagenet"
+    assert not any(map(pretrained.at_hand, ("VGG16", "ResNet50", "MobileNet")))
 
 
 def test_unknown_names_are_told_with_those_there_are():

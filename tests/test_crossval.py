@@ -6,7 +6,17 @@ import pandas as pd
 import pytest
 import sklearn.metrics
 
-from skincnn import checkpoints, config, crossval, evaluate, predictions, runs, splits, train
+from skincnn import (
+    checkpoints,
+    config,
+    crossval,
+    evaluate,
+    parts,
+    predictions,
+    runs,
+    splits,
+    train,
+)
 
 SMALL = config.RunConfig(
     model="two_conv", image_size=32, batch_size=8, epochs=1, precision="float32", folds=2
@@ -65,11 +75,13 @@ def test_interrupted_in_a_fold_it_goes_on_in_that_fold(index, home, tmp_path, mo
         crossval.run(settings, index, tmp_path / "cv", progress=False)
     assert (tmp_path / "cv/folds/fold0_seed123.csv").is_file()
     assert not (tmp_path / "cv/metrics.json").exists()
-    assert len(runs.Run(home / "outputs/local/cv_fold1_seed123").history) == 1
+    second = parts.place(tmp_path / "cv", "fold1_seed123")
+    assert len(runs.Run(second).history) == 1
 
     run = crossval.run(settings, index, tmp_path / "cv", progress=False)
-    assert begun == ["cv_fold0_seed123", *["cv_fold1_seed123"] * 2], "the first stays done"
-    assert len(runs.Run(home / "outputs/local/cv_fold1_seed123").history) == 2
+    folds = [name.split("_")[-2] for name in begun]
+    assert folds == ["fold0", "fold1", "fold1"], "the first stays done"
+    assert len(runs.Run(second).history) == 2
     never = crossval.run(settings, index, tmp_path / "never_stopped", progress=False)
     pd.testing.assert_frame_equal(run.predictions, never.predictions)
 

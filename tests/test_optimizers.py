@@ -38,6 +38,22 @@ def test_the_lower_a_layer_the_slower_it_learns():
     np.testing.assert_allclose(steps, [1e-3 * bottom, 1e-3, 1e-3], rtol=0.05)
 
 
+def test_the_lower_a_layer_the_less_it_decays():
+    model = models.build("MobileNetV3Small", 3, 48)
+    backbones.hold(model)
+    settings = config.RunConfig(
+        model="MobileNetV3Small", optimizer="adamw", layer_decay=0.8, learning_rate=0.1
+    ).replace(weight_decay=0.5)
+    optimizers.compile_model(model, settings)
+    kernels = [model.get_layer("backbone").trainable_variables[0]]
+    kernels.append(model.get_layer("classifier").kernel)
+    before = [kernel.numpy().copy() for kernel in kernels]
+    nothing = [keras.ops.zeros_like(variable) for variable in model.trainable_variables]
+    model.optimizer.apply(nothing, model.trainable_variables)
+    left = [(k.numpy() / b).mean() for k, b in zip(kernels, before, strict=True)]
+    np.testing.assert_allclose(left, [1 - 0.05 * 0.8**optimizers.TENTHS, 0.95], rtol=1e-5)
+
+
 def test_the_focal_loss_counts_a_sure_answer_less():
     settings = config.RunConfig(loss="focal")
     truth = np.array([[1.0, 0.0]])

@@ -57,3 +57,10 @@ def test_a_damaged_part_is_not_done(part, suffix, damage):
     if damage != "gone":
         path.write_bytes({"cut": content[:-30], "empty": b""}[damage])
     assert not parts.done(part, given())
+
+
+def test_two_folders_of_one_name_do_not_meet(home, tmp_path):
+    places = {parts.place(tmp_path / folder / "cv", "fold0") for folder in ("a", "b")}
+    assert len(places) == 2 and {place.parent for place in places} == {config.local_dir()}
+    default = config.local_dir() / "isic9_baseline_cv"
+    assert parts.place(default, "fold0").name == "isic9_baseline_cv_fold0"
