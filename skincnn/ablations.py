@@ -11,7 +11,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from skincnn import config, data, evaluate, parts, plots_compare, predictions, runs, splits, train
+from skincnn import (
+    config,
+    data,
+    evaluate,
+    models,
+    parts,
+    plots_compare,
+    predictions,
+    runs,
+    splits,
+    train,
+)
 
 # What a student may be told -> the settings that differ. Each is compared with the recipe without.
 # A recipe of random layers that begins with + comes after those that are there.
@@ -33,6 +44,7 @@ SWITCHES = {
 }
 # These need another set in place, so they are asked for by name.
 MORE = {"pretraining on HAM10000": {"pretrain": "ham10000"}}
+OF_A_BACKBONE = {"dropout", "tuned", "head_epochs", "layer_decay"}
 INNER = 0.25  # of the training rows: a larger part chooses more surely than the usual 12 %
 
 
@@ -79,7 +91,8 @@ def switches(
         `parts.undisturbed`).
 
     Raises:
-        ValueError: a switch changes nothing, as the recipe has it already.
+        ValueError: a switch changes nothing: the recipe has it already, or a network from scratch
+            does not heed it.
     """
     chosen = dict(SWITCHES if chosen is None else chosen)
     wanted = {
@@ -176,6 +189,9 @@ def backbones(
 def _on(settings: config.RunConfig, name: str, changes: Mapping) -> config.RunConfig:
     """The recipe with a switch on."""
     changes = dict(changes)
+    if settings.model in models.MODELS and (idle := OF_A_BACKBONE & set(changes)):
+        names = ", ".join(sorted(idle))
+        raise ValueError(f"switch {name!r}: {settings.model} has no backbone that heeds {names}")
     if changes.get("augment", "").startswith("+"):
         changes["augment"] = (settings.augment + changes["augment"]).removeprefix("none+")
     changed = settings.replace(**changes)

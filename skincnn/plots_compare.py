@@ -215,39 +215,44 @@ def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def robustness(table: pd.DataFrame) -> np.ndarray:
-    """Balanced accuracy by strength of corruption, a panel a kind, a line a network.
+    """Accuracy and calibration by strength of corruption, a column a kind, a line a network.
 
     Args:
         table: `robustness.curves`'.
 
     Returns:
-        The grid of `Axes`; dotted is the mean confidence of the first network's answers: where it
-        stays up while the line falls, the network does not know that it does not know.
+        The `Axes` (2, kinds): balanced accuracy above, with its 95 % interval, and the calibration
+        error below: where it rises, the network does not know that it does not know.
     """
     kinds, models = list(dict.fromkeys(table["kind"])), list(dict.fromkeys(table["model"]))
-    columns = min(4, len(kinds))
-    rows = -(-len(kinds) // columns)
-    size = (2.7 * columns, 2.5 * rows + 0.5)
     figure, axes = plots.plt.subplots(
-        rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False, layout="constrained"
+        2,
+        len(kinds),
+        figsize=(1.5 * len(kinds) + 1, 5),
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
     )
-    for ax, kind in zip(axes.flat, kinds, strict=False):
+    for (top, bottom), kind in zip(axes.T, kinds, strict=True):
         for at, model in enumerate(models):
             some = table[(table["kind"] == kind) & (table["model"] == model)]
             colour = plots.COLOURS[at % len(plots.COLOURS)]
-            x, y = some["strength"], some["balanced_accuracy"]
+            line = {"color": colour, "markersize": 3.5, "label": model}
             low, high = some["balanced_accuracy_low"], some["balanced_accuracy_high"]
-            ax.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
-            ax.plot(x, y, "o-", color=colour, markersize=4, label=model)
-            if at == 0:
-                ax.plot(x, some["confidence"], ":", color=colour, label=f"{model}: confidence")
-        ax.set(title=kind, ylim=(0, 1))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    for ax in axes.flat[len(kinds) :]:
-        ax.set_visible(False)
+            top.fill_between(some["strength"], low, high, color=colour, alpha=0.15, linewidth=0)
+            top.plot(some["strength"], some["balanced_accuracy"], "o-", **line)
+            bottom.plot(some["strength"], some["calibration_error"], "o-", **line)
+        top.set_title(kind.replace(" ", "\n"), fontsize=10)
+        bottom.set_xticks(range(6))
+        for ax in (top, bottom):
+            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    for ax in axes[:, 0]:  # of all that is drawn in the row
+        ax.set_ylim(bottom=0)
+    axes[0, 0].set_ylabel("balanced accuracy")
+    axes[1, 0].set_ylabel("calibration error")
     figure.supxlabel("strength (0: the photograph as it is)")
-    figure.supylabel("balanced accuracy")
-    handles = axes.flat[0].get_legend_handles_labels()
+    handles = axes[0, 0].get_legend_handles_labels()
     figure.legend(*handles, loc="outside upper center", ncols=min(3, len(handles[0])))
     return axes
 

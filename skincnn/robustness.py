@@ -1,4 +1,8 @@
-"""How a trained network does on worse photographs than it was judged on (see `corruptions`)."""
+"""How a trained network does on worse photographs than it was judged on (see `corruptions`).
+
+They are made worse at the size that the network sees, as in the benchmark that the kinds are taken
+from: a large photograph that is scaled down afterwards suffers less.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -65,3 +65,14 @@ def test_a_switch_adds_to_the_recipe_and_must_change_something(index, tmp_path, 
     smoothing = {"smoothing": {"label_smoothing": 0.1}}
     with pytest.raises(ValueError, match="'smoothing': preset 'baseline' has it already"):
         ablations.switches(index, recipe, tmp_path / "three", smoothing)
+    layers = {"rates": ablations.SWITCHES["layer-wise rates"]}
+    with pytest.raises(
+        ValueError, match="'rates': two_conv has no backbone that heeds layer_decay"
+    ):
+        ablations.switches(index, SMALL, tmp_path / "four", layers)
+
+
+def test_a_network_is_named_once(index, tmp_path, asked):
+    twice = [("MobileNetV2", "imagenet"), ("MobileNetV2", "own.weights.h5")]
+    with pytest.raises(ValueError, match="stands twice"):
+        ablations.backbones(index, SMALL, twice, tmp_path / "b")

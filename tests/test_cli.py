@@ -540,6 +540,7 @@ def test_several_as_one_and_its_card(skincnn, refused, tmp_path):
     assert "metrics.json" in refused("card", out, "--outside", tmp_path, "--out", card)
     assert "stands there twice" in refused("ensemble", one, one, "--out", out)
     assert "inner parts" in refused("ensemble", one, other, "--out", out, "--how", "weighted")
+    assert "give its members" in refused("ensemble", out, one, "--out", tmp_path / "more")
 
 
 def test_a_setting_by_its_name(skincnn, refused, tiny, plain_audit, asked, tmp_path):
