@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skincnn import config, evaluate, predictions, runs
+from skincnn import config, evaluate, parts, predictions, runs
 
 NOT_MEDICAL = (
     "**This is not a medical device.** It is for learning and research. No photograph's answer is "
@@ -33,6 +33,7 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | 
     members = [member["config"] for member in info.get("members", ())]
     protocol = (members or [info["config"]])[0]["protocol"]
     pair = {"melanoma", "nevus"} <= set(table["label"])
+    places = [run.folder / member["folder"] for member in info.get("members", ())]
     lines = [
         f"# Model card: {run.name}",
         "",
@@ -44,6 +45,7 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | 
         *([f"- The {info['how']} of {len(members)} networks:"] if members else []),
         *(_network(settings) for settings in members or [info["config"]]),
         *([] if members else [f"- Precision {info['precision_used']}."]),
+        *_before(places or [run.folder]),
         f"- Seeds {', '.join(_seeds(table))}; {_versions(info.get('versions', {}))}.",
         "",
         "## Data and protocol",
@@ -51,9 +53,12 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | 
         f"- Set `{about.get('name', '')}`, protocol `{protocol}`: {_PROTOCOLS[protocol]}",
         f"- {metrics['n_files']:,} photographs in {metrics['n_groups']:,} groups of related ones "
         "are scored, each by a network that it did not train.",
+        *([] if facts is None else _lesions(table, facts)),
+        *([f"- {run.note}"] if run.note else []),
         f"- Fingerprints: rows `{about['rows_sha256'][:16]}`, photographs "
         f"`{about['pixels_sha256'][:16]}`.",
         *([f"- Command: `{run.command}`"] if run.command else []),
+        f"- {_weights(run)}",
         "",
         "## Figures",
         "",
@@ -93,8 +98,9 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | 
 
 
 _PROTOCOLS = {
-    "clean": "audited index, grouped folds; no photograph, lesion or patient on both sides. An "
-    "inner part of each fold's training rows made every choice.",
+    "clean": "audited index, grouped folds; no photograph on both sides, however changed, and no "
+    "lesion or patient as far as the set knows them. For choices an inner part of each fold's "
+    "training rows is set apart.",
     "published": "a random split of the published Train folder: relatives stand on both sides.",
     "split_first": "a random split of Train, copies of training photographs only; relatives in the "
     "folders themselves stand on both sides.",
@@ -107,6 +113,42 @@ def _network(settings: dict) -> str:
     size = f"{settings['image_size']} × {settings['image_size']}"
     differs = ", ".join(f"`{name}={value}`" for name, value in changed.items()) or "none"
     return f"- Network `{settings['model']}`, {size} pixels. Not by default: {differs}."
+
+
+def _before(places: list[Path]) -> list[str]:
+    """What the networks were trained on first."""
+    lines = []
+    for place in places:
+        tables = sorted(place.glob("folds/*_seed*[0-9].csv"))
+        info = parts.facts(tables[0]) if tables else runs.Run(place).info
+        if "pretrained" in info:
+            lines.append(
+                f"- `{place.name}` was first trained on {info['pretrained']['photographs']:,} "
+                f"photographs of `{info['config']['pretrain']}`, without any relative of those "
+                "that are scored here."
+            )
+    return lines
+
+
+def _lesions(table: pd.DataFrame, facts: pd.DataFrame) -> list[str]:
+    if "lesion_id" not in facts:
+        return []
+    files = set(table["file"])
+    rows = facts[facts["file"].isin(files)]
+    known, every = int((rows["lesion_id"].fillna("") != "").sum()), len(files)
+    said = f"- Of {known:,} of them the lesion is known"
+    if known < every:
+        said += "; the others may show one lesion twice, and the intervals are too narrow by that"
+    return [f"{said}."]
+
+
+def _weights(run: runs.Run) -> str:
+    said = "No weights come with this card; "
+    if "members" in run.info:
+        said += "an ensemble is made of its members' predictions, and has none: what predicts and "
+        return said + "serves is a member, trained by the command in its own folder."
+    kept = ", and keeps them with `--keep-models`" if "seeds" in run.info else ""
+    return f"{said}the command trains them{kept}."
 
 
 def _melanoma_or_nevus(table: pd.DataFrame) -> list[str]:

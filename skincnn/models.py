@@ -117,7 +117,7 @@ MODELS = {
     "baseline": _baseline,  # published four stages: 8.36 M parameters at 180×180 and 9 classes
     "regularised": _regularised,  # the same with dropout 0.25 after each stage
     "final": _regularised,  # what differs is how it is trained: config.PRESETS["final"]
-    "compact": _compact,  # ours: 1.1 M parameters, a twentieth of the operations of the published
+    "compact": _compact,  # ours: 0.9 M parameters, a twentieth of the operations of the published
     "two_conv": _two_conv,  # the published benign-or-malignant network, meant for 64×64
 }
 

@@ -7,6 +7,7 @@
 | `predictions.csv`, `metrics.json` | the held-out photographs, and what `evaluate` says of them |
 | `predictions_inner.csv` | protocol `clean`: the part that chose; `fold` is the model's |
 | `predictions_test.csv`, `metrics_test.json` | the published Test folder's, where there is one |
+| `note.md` | by hand, where a reader of the figures must know more |
 | `model.keras` | weights of the epoch that is kept, float32 (never committed) |
 | `checkpoints/` | while the run goes on |
 
@@ -124,6 +125,12 @@ class Run:
     @property
     def test_metrics(self) -> dict:
         return json.loads(self._file("metrics_test.json").read_text())
+
+    @property
+    def note(self) -> str:
+        """What was written beside the figures by hand; "" where nothing was."""
+        path = self.folder / "note.md"
+        return path.read_text("utf-8").strip() if path.is_file() else ""
 
     @property
     def finished(self) -> bool:

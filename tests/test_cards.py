@@ -9,7 +9,7 @@ from skincnn import cards, config, evaluate, predictions, runs
 def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
     table = tables.make(300, group=[f"L{i // 2}" for i in range(300)])
     predictions.write(table, tmp_path / "run/predictions.csv")
-    settings = config.preset("transfer", image_size=192)
+    settings = config.preset("transfer", image_size=192, pretrain="ham10000")
     facts = {"name": "isic9", "rows_sha256": "a" * 64, "pixels_sha256": "b" * 64}
     info = {
         "config": settings.asdict(),
@@ -17,15 +17,21 @@ def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
         "precision_used": "float32",
         "data": facts,
         "versions": {"keras": "3.15.1"},
+        "pretrained": {"photographs": 7000},
     }
     runs.write_json(tmp_path / "run/config.json", info)
     people = table[["file"]].assign(skin_tone=["light", "dark", ""] * 100)
+    people["lesion_id"] = ["L1", "L2", ""] * 100
+    runs.write_text(tmp_path / "run/note.md", "A figure was seen before.\n")
     text = cards.card(tmp_path / "run", people)
     metrics = evaluate.metrics(predictions.read(tmp_path / "run/predictions.csv"))
     assert evaluate.summary(metrics) in text
     assert "not a medical device" in text and "192 × 192" in text and "keras 3.15.1" in text
     assert "`label_smoothing" not in text and "`weights=imagenet`" in text
-    assert "`skincnn train --preset transfer --data isic9 --image-size 192`" in text
+    assert (
+        "`skincnn train --preset transfer --data isic9 --image-size 192 --set pretrain=ham10000`"
+        in text
+    )
     assert "300 photographs in 150 groups" in text
     lines = text.splitlines()
     [melanoma] = [line for line in lines if line.startswith("| melanoma |")]
@@ -37,6 +43,8 @@ def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
     worst = pd.Series(list(zip(true, predicted, strict=True)))[true != predicted].value_counts()
     assert f"- {worst.iloc[0]} of " in text
     assert "another collection" not in text
+    assert "Of 200 of them the lesion is known; the others" in text and "seen before" in text
+    assert "first trained on 7,000 photographs of `ham10000`" in text
     elsewhere = evaluate.metrics(table[table["label"] != "nevus"])
     text = cards.card(tmp_path / "run", outside=elsewhere).split("## On another collection")[1]
     present = table["label"].nunique() - 1

@@ -101,6 +101,7 @@ WITHIN = {
     ("balance", "splits"),
     ("evaluate", "predictions"),
     ("cards", "evaluate"),
+    ("cards", "parts"),
     ("cards", "predictions"),
     ("cards", "runs"),
     ("evaluate", "scores"),
