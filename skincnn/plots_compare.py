@@ -4,7 +4,7 @@ have: give a table, get the `Axes` back."""
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from skincnn import plots
 
@@ -198,11 +198,15 @@ def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
             alpha=0.5,
         )
         ax.plot(row.minutes_an_epoch, row.balanced_accuracy, "o", color=colour, markersize=8)
+        away = table["minutes_an_epoch"] / row.minutes_an_epoch
+        near = (table["balanced_accuracy"] - row.balanced_accuracy).abs() < 0.12
+        left = (away.between(1, 2, inclusive="right") & near).any()  # another stands on the right
         ax.annotate(
             f"{row.model}\n{row.parameters / 1e6:.1f} M",
             (row.minutes_an_epoch, row.balanced_accuracy),
-            (8, 4 if at % 2 else -18),
+            (-8 if left else 8, 4 if at % 2 else -18),
             textcoords="offset points",
+            ha="right" if left else "left",
             size=9,
         )
     ax.plot([], [], "o", color=plots.COLOURS[0], label="ImageNet weights")
@@ -210,6 +214,9 @@ def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.legend(loc="lower right")
     ax.set(xscale="log", xlabel="minutes an epoch", ylabel="balanced accuracy", ylim=(0, 1))
     ax.margins(x=0.2)
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     return ax
 
