@@ -87,7 +87,8 @@ def card(folder: str | Path, facts: pd.DataFrame | None = None, outside: dict | 
         "",
         "- Meant for: teaching, comparing methods, looking at what such a network does and misses.",
         "- Not meant for: deciding about a person, screening, triage, clinical photographs taken "
-        "without a dermatoscope, body parts or skin tones that the table above hardly has.",
+        "without a dermatoscope, body parts or skin tones of which the tables by site and tone "
+        "have hardly any.",
         "- Every answer is one of the classes above, whatever the photograph shows: another "
         "disease, or no skin at all, gets one of these names too.",
         "- The classes come from different collections: part of the accuracy is the camera, of "
@@ -234,7 +235,7 @@ def _outside(metrics: dict) -> list[str]:
     shown = _classes(metrics)
     shown = shown[shown["photographs"] > 0]
     return [
-        "What one network trained on this set alone makes of photographs of another collection, "
+        "What one network fine-tuned on this set alone makes of photographs of another collection, "
         "none related to this set's (`skincnn predict --strangers-to`). It need not be the one "
         "above:",
         "",
