@@ -44,6 +44,7 @@ SWITCHES = {
 }
 # These need another set in place, so they are asked for by name.
 MORE = {"pretraining on HAM10000": {"pretrain": "ham10000"}}
+# What a network from scratch does not heed.
 OF_A_BACKBONE = {"dropout", "tuned", "head_epochs", "layer_decay"}
 INNER = 0.25  # of the training rows: a larger part chooses more surely than the usual 12 %
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skincnn import config, evaluate, parts, predictions, runs
+from skincnn import config, evaluate, parts, predictions, runs, subgroups
 
 NOT_MEDICAL = (
     "**This is not a medical device.** It is for learning and research. No photograph's answer is "
@@ -120,8 +120,7 @@ def _before(places: list[Path]) -> list[str]:
     """What the networks were trained on first."""
     lines = []
     for place in places:
-        tables = sorted(place.glob("folds/*_seed*[0-9].csv"))
-        info = parts.facts(tables[0]) if tables else runs.Run(place).info
+        info = next(iter(parts.folds(place)), None) or runs.Run(place).info
         if "pretrained" in info:
             lines.append(
                 f"- `{place.name}` was first trained on {info['pretrained']['photographs']:,} "
@@ -134,9 +133,8 @@ def _before(places: list[Path]) -> list[str]:
 def _lesions(table: pd.DataFrame, facts: pd.DataFrame) -> list[str]:
     if "lesion_id" not in facts:
         return []
-    files = set(table["file"])
-    rows = facts[facts["file"].isin(files)]
-    known, every = int((rows["lesion_id"].fillna("") != "").sum()), len(files)
+    rows = table.drop_duplicates("file")  # seeds repeat them
+    known, every = int(subgroups.told(rows, facts, "lesion_id").notna().sum()), len(rows)
     said = f"- Of {known:,} of them the lesion is known"
     if known < every:
         said += "; the others may show one lesion twice, and the intervals are too narrow by that"

@@ -122,7 +122,7 @@ def table(some: Sequence[runs.Run]) -> pd.DataFrame:
 
 
 def _minutes(folder: Path) -> float:
-    folds = [parts.facts(file) for file in sorted(folder.glob("folds/*_seed*[0-9].csv"))]
+    folds = parts.folds(folder)
     if not folds:
         members = json.loads((folder / "config.json").read_text())["members"]
         return sum(_minutes(folder / member["folder"]) for member in members)

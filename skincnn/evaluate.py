@@ -157,7 +157,7 @@ def alike(
     stands beside that of all. It is no proof: collections lie in that range too.
 
     Args:
-        frame: a table of predictions.
+        frame: a table of predictions, or any with `label` and `image_id`.
 
     Returns:
         Rows of the two classes; None where a photograph has no number, or no range has both.

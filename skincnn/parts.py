@@ -59,6 +59,11 @@ def _keep(run: runs.Run, source: Path, table: Path, given: dict) -> None:
     runs.write_json(table.with_suffix(".json"), facts)
 
 
+def folds(folder: Path) -> list[dict]:
+    """`facts` of each fold that a cross-validation's folder has; none for another run's."""
+    return [facts(table) for table in sorted(folder.glob("folds/*_seed*[0-9].csv"))]
+
+
 def facts(table: Path) -> dict:
     """What the part's `.json` holds."""
     return json.loads(table.with_suffix(".json").read_text("utf-8"))

@@ -30,8 +30,29 @@ def of(frame: "pd.DataFrame", facts: "pd.DataFrame", column: str) -> "pd.Categor
         Categories in order, `unknown` last.
 
     Raises:
-        ValueError: no such column, nothing to join by, a photograph that the facts do not have or
-            have twice with different values, or more than 50 different values.
+        ValueError: as `told`; or more than 50 different values.
+    """
+    import pandas as pd
+
+    found = told(frame, facts, column)
+    if column == "age" or column.startswith("age_"):
+        return _decades(found, column)
+    names = np.asarray(found.dropna().unique(), dtype=object)
+    if len(names) > MOST:
+        raise ValueError(f"{column} has {len(names)} different values: not a subgroup (≤ {MOST})")
+    numbers = pd.to_numeric(pd.Series(names), errors="coerce").to_numpy(np.float64)
+    order = np.argsort(numbers if np.isfinite(numbers).all() else names, kind="stable")
+    return _categories(found, names[order])
+
+
+def told(frame: "pd.DataFrame", facts: "pd.DataFrame", column: str) -> "pd.Series":
+    """What the facts say of each row of a table of predictions, as text, missing where unknown.
+
+    Arguments are those of `of`.
+
+    Raises:
+        ValueError: no such column, nothing to join by, or a photograph that the facts do not have
+            or have twice with different values.
     """
     import pandas as pd
 
@@ -55,15 +76,7 @@ def of(frame: "pd.DataFrame", facts: "pd.DataFrame", column: str) -> "pd.Categor
             f"({int((~known).sum())} such predictions)"
         )
     found = pd.Series(wanted).map(pairs.set_index("key")["value"]).str.strip()
-    found = found.mask(found.str.lower().isin(MISSING))
-    if column == "age" or column.startswith("age_"):
-        return _decades(found, column)
-    names = np.asarray(found.dropna().unique(), dtype=object)
-    if len(names) > MOST:
-        raise ValueError(f"{column} has {len(names)} different values: not a subgroup (≤ {MOST})")
-    numbers = pd.to_numeric(pd.Series(names), errors="coerce").to_numpy(np.float64)
-    order = np.argsort(numbers if np.isfinite(numbers).all() else names, kind="stable")
-    return _categories(found, names[order])
+    return found.mask(found.str.lower().isin(MISSING))
 
 
 def read(path: str | Path) -> "pd.DataFrame":

@@ -44,6 +44,8 @@ def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
     assert f"- {worst.iloc[0]} of " in text
     assert "another collection" not in text
     assert "Of 200 of them the lesion is known; the others" in text and "seen before" in text
+    elsewhere = people.assign(image_id=table["image_id"], file="other/" + people["file"])
+    assert "Of 200 of them" in cards.card(tmp_path / "run", elsewhere), "joined by the archive's id"
     assert "first trained on 7,000 photographs of `ham10000`" in text
     elsewhere = evaluate.metrics(table[table["label"] != "nevus"])
     text = cards.card(tmp_path / "run", outside=elsewhere).split("## On another collection")[1]

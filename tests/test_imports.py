@@ -104,6 +104,7 @@ WITHIN = {
     ("cards", "parts"),
     ("cards", "predictions"),
     ("cards", "runs"),
+    ("cards", "subgroups"),
     ("evaluate", "scores"),
     ("evaluate", "subgroups"),
     ("evaluate", "summaries"),
