@@ -31,8 +31,8 @@ class Checkpoints(keras.callbacks.Callback):
         seed: of dropout and augmentation, together with the epoch's number.
         others: the run's other callbacks, whose state is saved too.
         on_epoch: called with the history (a list of one dictionary an epoch) after each save.
-        keep: whose weights are `best_weights`: of the epoch with the `lowest_loss` in validation,
-            or of the `last`.
+        keep: whose weights are `best_weights`: of the epoch with the `lowest_loss` or the
+            `highest_auc` in validation, or of the `last`.
     """
 
     def __init__(
@@ -125,8 +125,9 @@ class Checkpoints(keras.callbacks.Callback):
             {"epoch": epoch + 1, **row, "learning_rate": self._rate, "seconds": seconds}
         )
         # a loss that is no number is no improvement, and nothing is compared with it
-        known = [r["val_loss"] for r in self.history if np.isfinite(r["val_loss"])]
-        improved = bool(known) and row["val_loss"] == min(known)
+        watched, best = ("val_auc", max) if self.keep == "highest_auc" else ("val_loss", min)
+        known = [r[watched] for r in self.history if np.isfinite(r[watched])]
+        improved = bool(known) and row[watched] == best(known)
         improved |= self.keep == "last"
         if improved or self._best is None:
             with self._averaged():

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from skincnn import __version__, config, experiment_cli, options, results_cli
+from skincnn import __version__, config, experiment_cli, options, results_cli, shards_cli
 
 app = typer.Typer(
     help=f"Classify photographs of skin lesions, with figures that hold.\n\n{options.NOTICE}",
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.add_typer(experiment_cli.experiment, name="experiment")
 app.add_typer(results_cli.results)  # as commands of its own
+app.add_typer(shards_cli.shards)
 Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
 
 
@@ -167,6 +168,8 @@ def train_run(
     fold: Annotated[int | None, typer.Option(min=0, help="Held out by protocol clean.")] = None,
     precision: options.HowPrecise = None,
     more: options.Set = None,
+    facts: options.Facts = None,
+    skip_damaged: options.SkipDamaged = False,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -187,7 +190,7 @@ def train_run(
     )
     from skincnn import data, evaluate, train
 
-    index = options.load(source, quiet=as_json)
+    index = options.load(source, as_json, facts, skip_damaged)
     folder = out or train.default_folder(settings, index)
     if not as_json:
         print(f"{len(data.usable(index))} photographs of {index.attrs['name']} → {folder}")
@@ -213,6 +216,8 @@ def cross_validate(
     batch_size: options.BatchSize = None,
     precision: options.HowPrecise = None,
     more: options.Set = None,
+    facts: options.Facts = None,
+    skip_damaged: options.SkipDamaged = False,
     keep_models: Annotated[bool, typer.Option(help="Leave the weights in outputs/local.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -232,7 +237,7 @@ def cross_validate(
     )
     from skincnn import crossval, evaluate
 
-    index = options.load(source, quiet=as_json)
+    index = options.load(source, as_json, facts, skip_damaged)
     folder = out or crossval.default_folder(settings, index)
     with options.told_when_stopped():
         run = crossval.run(

@@ -13,7 +13,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 LOSSES = ("cross_entropy", "focal")
 SCHEDULES = ("constant", "cosine")
 SAMPLINGS = ("plain", "balanced")
-KEEPS = ("lowest_loss", "last")
+KEEPS = ("lowest_loss", "last", "highest_auc")
 DATA_VARIABLE = "SKINCNN_DATA"  # one set's folder, or a folder that holds several sets
 
 
@@ -66,7 +66,8 @@ class RunConfig:
     plateau_factor: float = 0.5  # the rate is multiplied by this; 0 patience switches it off
     min_learning_rate: float = 1e-5  # the rate is never lowered below this
     early_stopping: int = 0  # epochs without a better validation loss before the end; 0 is off
-    keep: str = "lowest_loss"  # lowest_loss (in validation) | last: whose epoch's weights stay
+    # lowest_loss or highest_auc (of two classes) in validation, or last: whose weights stay
+    keep: str = "lowest_loss"
     precision: str = "auto"  # auto | float32 | mixed_bfloat16: the faster differs by network
     # --- transfer: for the networks of `backbones` ---
     weights: str = ""  # imagenet, a file of weights or a saved backbone; "" trains from scratch
@@ -90,6 +91,11 @@ class RunConfig:
     mixup: float = 0.0  # alpha of the share in which two photographs are mixed; 0 is off
     cutmix: float = 0.0  # the same, for a rectangle of one in another
     hair_removal: bool = False  # dark hairs are painted over when a photograph is read
+    # --- rare positives ---
+    positive: str = ""  # this class against all others; "" tells all classes apart
+    initial_bias: bool = False  # the classifier starts with the classes' shares, not with even ones
+    metadata: bool = False  # age, sex and site are a second input
+    # --- prediction ---
     views: int = 1  # 8: predictions are means over the photograph's turns and mirrorings
 
     def __post_init__(self):

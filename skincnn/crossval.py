@@ -60,7 +60,7 @@ def run(
         raise ValueError(f"seeds={seeds}: each may stand there once")
     settings = settings.replace(protocol="clean", fold=0, seed=seeds[0])
     folder = Path(folder or default_folder(settings, index))
-    with train.alone_in(folder):
+    with runs.alone_in(folder):
         if "fold" not in index:
             index = train.grouped(settings, index)
         tasks = [

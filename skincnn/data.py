@@ -24,7 +24,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from skincnn import config, folders, images, labelled, official, sample
-from skincnn.labels import ISIC9, image_id
+from skincnn.labels import ISIC9, OTHER, image_id
 
 NAMES = ("isic9", "sample")
 COLUMNS = [
@@ -180,6 +180,20 @@ def set_aside(index: pd.DataFrame) -> pd.DataFrame:
 def classes(index: pd.DataFrame) -> list[str]:
     """The class names of the usable rows in alphabetical order: position is the class number."""
     return sorted(usable(index)["label"].unique())
+
+
+def against_rest(index: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The index with one class against all others, which become `labels.OTHER`; "" leaves it.
+
+    Raises:
+        DataError: no row has the class.
+    """
+    if not name:
+        return index
+    if not (index["label"] == name).any():
+        raise DataError(f"positive={name!r} is none of the classes: {', '.join(classes(index))}")
+    blank = index["label"] == ""
+    return index.assign(label=index["label"].where(blank | (index["label"] == name), OTHER))
 
 
 def counts(index: pd.DataFrame) -> pd.DataFrame:

@@ -81,6 +81,14 @@ def decode(source: str | Path | bytes, max_pixels: int = MAX_PIXELS) -> np.ndarr
         raise ImageProblem(f"damaged {_kind(data)}: {error}") from error
 
 
+def is_plain_jpeg(data: bytes) -> bool:
+    """Whether any good JPEG decoder gives these bytes the pixels that `decode` does: three colours,
+    upright, one picture."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        orientation = picture.getexif().get(0x0112, 1)
+        return picture.format == "JPEG" and picture.mode == "RGB" and orientation in (0, 1)
+
+
 def resize(image: np.ndarray, size: int) -> np.ndarray:
     """Scale to `size` × `size`, as the published recipes do: the whole picture, aspect not kept.
 

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,6 +17,13 @@ Data = Annotated[
     typer.Option(
         "--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."
     ),
+]
+Facts = Annotated[
+    list[Path] | None,
+    typer.Option("--facts", help="Of shards: a table by the photographs' names; several times."),
+]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Go on without shards that lost records.")
 ]
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
 Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
@@ -58,19 +66,46 @@ def facts_of(name: str, column: str, quiet: bool):
 
 
 @contextlib.contextmanager
-def told_when_stopped():
+def told_when_stopped(what: str = "epoch"):
     try:
         yield
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
+        print(
+            f"\nStopped. The same command goes on from the last finished {what}.", file=sys.stderr
+        )
         raise
 
 
-def load(name: str | None, quiet: bool = False):
-    """The index, with what was set aside told on stderr."""
+def shards_in(name: str | None) -> str | None:
+    """The place of a set in shards that a name, folder or pattern means; None for other sets."""
     from skincnn import data
 
-    index = data.load(name, progress=not quiet)
+    if name is not None and ("://" in name or name.endswith((".tfrec", ".tfrecord", "*"))):
+        return name
+    place = data.find(name)[1]
+    some = place.glob("*.tfrec*") if place.is_dir() else ()
+    return str(place) if any(path.name[0] != "." for path in some) else None
+
+
+def load(
+    name: str | None,
+    quiet: bool = False,
+    facts: list[Path] | None = None,
+    skip_damaged: bool = False,
+):
+    """The index of a set of files or of shards, with what was set aside told on stderr."""
+    from skincnn import data
+
+    if place := shards_in(name):
+        from skincnn import tfrecords
+
+        index = tfrecords.load(place, facts or [], skip_damaged, progress=not quiet)
+        for problem in index.attrs["without"]:
+            print(f"without {problem}", file=sys.stderr)
+    elif facts or skip_damaged:
+        raise ValueError("--facts and --skip-damaged are for sets in TFRecord shards")
+    else:
+        index = data.load(name, progress=not quiet)
     aside = data.set_aside(index)
     if len(aside):
         print(f"{len(aside)} set aside or passed over:", file=sys.stderr)

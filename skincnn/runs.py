@@ -14,20 +14,23 @@
 `metrics.json` is written last: a run with it is finished.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, hair, predictions, pretrained, splits, views
+from skincnn import config, data, hair, person, predictions, pretrained, splits, views
 
 # Settings that the commands have options of their own for; all others are given by --set.
 _OPTIONS = ("epochs", "image_size", "batch_size", "precision")
@@ -151,12 +154,13 @@ class Run:
 
     def classify(self, pixels: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of photographs, uint8 (N, H, W, 3) at the run's size, read and
-        averaged over views as the run's own predictions were."""
+        averaged over views as the run's own predictions were; nothing is known of the persons."""
         settings = self.config
         if settings.hair_removal:
             pixels = np.stack([hair.remove(image) for image in pixels])
+        unknown = np.zeros((len(pixels), person.WIDTH), np.float32) if settings.metadata else None
         predict = self.model.predict_on_batch
-        return views.probabilities(predict, pixels, settings.views, settings.batch_size)
+        return views.probabilities(predict, pixels, settings.views, settings.batch_size, unknown)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name
@@ -213,6 +217,7 @@ def describe(
             **inner,
             "held_out": len(splits.held_out(index, fold)),
             "held_out_with_sibling_in_training": len(splits.leaks(index, fold)),
+            **({"without": without} if (without := index.attrs.get("without")) else {}),
             **same["data"],
         },
         "versions": versions(),
@@ -261,6 +266,26 @@ def differences(saved: dict, wanted: dict) -> list[str]:
     if "weights_sha256" in old and "weights_sha256" in new:  # a finished run needs its file no more
         labels["weights_sha256"] = "the file of weights"
     return found + [f"{label} changed" for key, label in labels.items() if old.get(key) != new[key]]
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path):
+    """Hold a folder that is written: a second process waits, and then finds it done."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    import filelock  # who only reads runs does not need it
+
+    path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"Another process writes in {folder}: waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

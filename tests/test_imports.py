@@ -24,6 +24,7 @@ LAYERS = (
         "feed",
         "folders",
         "labelled",
+        "person",
         "textures",
         "structures",
         "dermoscopy",
@@ -57,10 +58,17 @@ LAYERS = (
     },  # results, no TensorFlow
     {"shortcuts", "findings", "audit", "scoreboards", "report"},  # what a set's figures are worth
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
-    {"pipeline", "tfrecords", "transfer"},  # batches for a backend
+    {
+        "pipeline",
+        "tfrecords",
+        "shards",
+        "shardcheck",
+        "sharding",
+        "transfer",
+    },  # batches for a backend
     {"train", "explain", "export"},
     {"crossval", "experiments", "ablations", "robustness"},  # many runs
-    {"options", "experiment_cli", "results_cli"},  # what the command line is made of
+    {"options", "experiment_cli", "results_cli", "shards_cli"},  # what the command line is made of
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
 # Within a row only these, so that no two modules need each other.
@@ -74,6 +82,8 @@ WITHIN = {
     ("data", "folders"),
     ("data", "labelled"),
     ("labelled", "images"),
+    ("person", "labelled"),
+    ("person", "official"),
     ("ensembles", "predictions"),
     ("ensembles", "evaluate"),
     ("ensembles", "runs"),
@@ -120,10 +130,15 @@ WITHIN = {
     ("parts", "runs"),
     ("models", "augment"),
     ("models", "backbones"),
-    ("transfer", "pipeline"),
+    ("pipeline", "tfrecords"),
+    ("tfrecords", "shards"),
+    ("sharding", "shards"),
+    ("shardcheck", "shards"),
+    ("shardcheck", "tfrecords"),
     ("experiments", "crossval"),
     ("experiment_cli", "options"),
     ("results_cli", "options"),
+    ("shards_cli", "options"),
 }
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}
 MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")

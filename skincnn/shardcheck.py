@@ -1,0 +1,101 @@
+"""Whether shards have lost anything: each read whole, against its manifest or its own name."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+from tqdm import tqdm
+
+from skincnn import shards, tfrecords
+
+COLUMNS = ["shard", "records", "expected", "lost", "unreadable", "problem"]
+
+
+def check(pattern: str | Path | Sequence[str | Path], progress: bool = True) -> pd.DataFrame:
+    """Read every shard to its end and decode every photograph in it.
+
+    Found are: files cut anywhere, flipped bits, empty files, a number in the name that is not that
+    of the records, shards that a manifest lists and that are not there, that it does not list, or
+    that hold other bytes than it says; a set whose writer was stopped; photographs that cannot be
+    read. Nothing that was remembered is trusted.
+
+    Args:
+        pattern: as `shards.find` takes it.
+        progress: show a progress bar.
+
+    Returns:
+        A row a shard, `COLUMNS`: `records` that can be read, how many there should be (missing
+        where nobody says), how many of them are `lost`, how many photographs are `unreadable`, and
+        the `problem` in words, "" for none. `attrs["unreadable"]` lists those photographs: (shard
+        and name, reason).
+
+    Raises:
+        data.DataError: no shards there.
+    """
+    paths = shards.find(pattern)
+    rows, unreadable = [], []
+    with ThreadPoolExecutor() as pool:
+        for path in tqdm(paths, "checking shards", disable=not progress):
+            row, bad = _one(path, pool)
+            rows.append(row)
+            unreadable += bad
+    for folder in dict.fromkeys(path.rpartition("/")[0] or "." for path in paths):
+        rows += _against(
+            folder, [p for p in paths if (p.rpartition("/")[0] or ".") == folder], rows
+        )
+    table = pd.DataFrame(rows, columns=COLUMNS).astype({"expected": "Int64", "lost": "Int64"})
+    table.attrs["unreadable"] = unreadable
+    return table
+
+
+def _one(path: str, pool: ThreadPoolExecutor) -> tuple[dict, list[tuple[str, str]]]:
+    """What one shard holds."""
+    problem, count, batch, bad, name = "", 0, [], [], PurePosixPath(path).name
+
+    def opened() -> None:
+        for row in pool.map(tfrecords.facts, batch):
+            if row["problem"]:
+                called = row["image_id"] or f"record {row['record']}"
+                bad.append((f"{name}/{called}", row["problem"]))
+        batch.clear()
+
+    try:
+        for record in shards.records(path):
+            batch.append((count, record))
+            count += 1
+            if len(batch) == tfrecords.AT_ONCE:
+                opened()
+    except shards.ShardError as error:
+        problem = str(error).removeprefix(path).lstrip(": ")
+    opened()
+    expected = shards.promised(path)
+    lost = None if expected is None else max(0, expected - count)
+    return dict(zip(COLUMNS, (name, count, expected, lost, len(bad), problem), strict=True)), bad
+
+
+def _against(folder: str, paths: list[str], rows: list[dict]) -> list[dict]:
+    """Hold a folder against its manifest: problems into the rows, and rows for what is absent."""
+    said = shards.manifest(folder)
+    of = {row["shard"]: row for row in rows}
+    names = {PurePosixPath(path).name: path for path in paths}
+    unfinished = f"{folder}/{shards.WRITING}"
+    if shards.exists(unfinished):
+        return [_absent(shards.WRITING, None, "the set is not finished: run its writer again")]
+    if not said:
+        return []
+    listed = {shard["name"]: shard for shard in said["shards"]}
+    for name, path in names.items():
+        if name not in listed:
+            of[name]["problem"] = of[name]["problem"] or "is not in the manifest"
+        elif not of[name]["problem"] and shards.digest(path) != listed[name].get("sha256"):
+            of[name]["problem"] = "holds other bytes than the manifest says"
+    return [
+        _absent(name, shard["records"], "is in the manifest, but not there")
+        for name, shard in listed.items()
+        if name not in names
+    ]
+
+
+def _absent(name: str, expected: int | None, problem: str) -> dict:
+    return dict(zip(COLUMNS, (name, 0, expected, expected, 0, problem), strict=True))
