@@ -152,15 +152,22 @@ class Run:
             # Keras calls a cut file "not found"; other damage comes as nearly any exception.
             raise RunError(f"{path}: damaged, or of another version: {error}") from None
 
-    def classify(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities (N, C) of photographs, uint8 (N, H, W, 3) at the run's size, read and
-        averaged over views as the run's own predictions were; nothing is known of the persons."""
+    def classify(self, pixels: np.ndarray, people: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities (N, C) of photographs, averaged over views as the run's own were.
+
+        Args:
+            pixels: uint8 (N, H, W, 3) at the run's size.
+            people: float32 (N, `person.WIDTH`) for a run with `metadata`; None knows nothing.
+        """
         settings = self.config
         if settings.hair_removal:
             pixels = np.stack([hair.remove(image) for image in pixels])
-        unknown = np.zeros((len(pixels), person.WIDTH), np.float32) if settings.metadata else None
+        if not settings.metadata:
+            people = None
+        elif people is None:
+            people = np.zeros((len(pixels), person.WIDTH), np.float32)
         predict = self.model.predict_on_batch
-        return views.probabilities(predict, pixels, settings.views, settings.batch_size, unknown)
+        return views.probabilities(predict, pixels, settings.views, settings.batch_size, people)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name

@@ -160,7 +160,8 @@ class Records:
 
     Args:
         rows: of the index, with its `attrs`.
-        labels: int32 (N,) class numbers, or float32 (N, classes) shares of them.
+        labels: int32 (N,) class numbers, or float32 (N, classes) shares of them; without them, [],
+            `in_order` works alone.
         settings: of the run.
         shuffle: False shows every record once, in the order of `rows` by shard and place, unmixed
             and unweighted.
@@ -209,7 +210,7 @@ class Records:
         people or None."""
         raw = self._read(tf.range(len(self.paths)), None)
         if only is not None:
-            wanted = tf.constant(np.isin(np.arange(len(self.labels)), only))
+            wanted = tf.constant(np.isin(np.arange(len(self.bytes)), only))
             raw = raw.filter(lambda at, _: wanted[at])
         shown = self._decoded(raw).batch(self.settings.batch_size).prefetch(1)
         for at, pixels in shown.as_numpy_iterator():
