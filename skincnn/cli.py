@@ -24,7 +24,7 @@ app = typer.Typer(
 app.add_typer(experiment_cli.experiment, name="experiment")
 app.add_typer(results_cli.results)  # as commands of its own
 app.add_typer(shards_cli.shards)
-Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
+Downloadable = StrEnum("Downloadable", {"isic9": "isic9", "isic_archive": "isic-archive"})
 
 
 def main() -> None:
@@ -101,11 +101,33 @@ def fetch(
     name: Annotated[Downloadable, typer.Argument(help="The set.")],
     out: Annotated[Path | None, typer.Option(help="Where to; default data/raw/NAME.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
+    diagnosis: Annotated[
+        list[str] | None,
+        typer.Option(help="isic-archive: one of the nine classes, several times; default all."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="isic-archive: photographs of each; 0 for all.")
+    ] = 0,
+    search: Annotated[
+        str | None, typer.Option(help="isic-archive: what else they must be; default dermoscopic.")
+    ] = None,
 ) -> None:
-    """Fetch a real set from Kaggle; interrupted, the same command goes on.
+    """Fetch a real set, from Kaggle or the ISIC archive; interrupted, the same command goes on.
 
     Example: skincnn download isic9
+
+    Example: skincnn download isic-archive --diagnosis "seborrheic keratosis" --limit 200
     """
+    if name is Downloadable.isic_archive:
+        from skincnn import archive
+
+        if force:
+            raise ValueError("--force is for isic9: of the archive remove the folder")
+        query = archive.DERMOSCOPIC if search is None else search
+        print(archive.fetch(diagnosis or (), limit, out, query))
+        return
+    if diagnosis or limit or search is not None:
+        raise ValueError("--diagnosis, --limit and --search are for isic-archive")
     from skincnn import download
 
     print(download.fetch(name.value, out, force=force))

@@ -32,6 +32,7 @@ LAYERS = (
         "official",
         "data",
         "download",
+        "archive",
         "alignment",
         "duplicates",
         "sketches",
@@ -89,6 +90,8 @@ WITHIN = {
     ("ensembles", "runs"),
     ("data", "sample"),
     ("download", "images"),
+    ("archive", "download"),
+    ("archive", "images"),
     ("data", "official"),
     ("official", "data"),  # only where it is run as a program
     ("sketches", "images"),
