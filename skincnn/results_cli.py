@@ -166,11 +166,11 @@ def classify(
         tables = []
         for path, header in ((csv, predict.header(classes)), (submission, predict.SUBMISSION)):
             tables.append(stack.enter_context(predict.table(path, header)) if path else None)
-        for name, probabilities, problem, known in tqdm(
+        for name, shown, probabilities, problem, known in tqdm(
             stream, "classifying", total, disable=total < 64
         ):
             if problem:
-                print(f"{name}: {problem}", file=sys.stderr)
+                print(f"{shown}: {problem}", file=sys.stderr)
                 failed += 1
                 continue
             written += 1
@@ -180,7 +180,7 @@ def classify(
                 tables[1](predict.submission(name, probabilities, classes))
             if not (csv or submission) or total <= 10:
                 best = sorted(zip(probabilities, classes, strict=True), reverse=True)[:3]
-                print(f"{name}: " + ", ".join(f"{label} {p:.0%}" for p, label in best))
+                print(f"{shown}: " + ", ".join(f"{label} {p:.0%}" for p, label in best))
     for path in filter(None, (csv, submission)):
         print(f"{written} photographs → {path}")
     print(options.NOTICE, file=sys.stderr)
@@ -188,18 +188,20 @@ def classify(
 
 
 def _answers(run, place: str, strangers_to: str | None, tables, skip_damaged: bool):
-    """How many photographs there are, and (name, probabilities, problem, what is known) of each."""
-    from skincnn import predict
+    """How many photographs there are, and of each: its name in the set, the one to show a person,
+    probabilities, problem, what is known."""
+    from skincnn import images, predict
 
     size = run.config.image_size
     path = Path(place)
-    local = path.exists() and strangers_to is None and not (tables or skip_damaged)
-    if local and (files := _files(path)):
+    local = path.exists() or path.suffix.lower() in images.EXTENSIONS
+    alone = strangers_to is None and not (tables or skip_damaged)
+    if local and alone and (files := _files(path)):
         root = path if path.is_dir() else path.parent
         known = _outside_labels(path, files, run.classes)
         answers = predict.answers(files, run.classify, size)
         return len(files), (
-            (name := answer.file.relative_to(root).as_posix(), *answer[1:], known.get(name, {}))
+            (name := answer.file.relative_to(root).as_posix(), *answer, known.get(name, {}))
             for answer in answers
         )
     return _answers_of_set(run, place, strangers_to, tables, skip_damaged)
@@ -209,7 +211,7 @@ def _files(path: Path) -> list[Path]:
     """The photographs of a path that is no set with facts of its own; none of one that is."""
     from skincnn import data, images, options, predict
 
-    if path.is_file():
+    if not path.is_dir():
         return predict.find(path) if path.suffix.lower() in images.EXTENSIONS else []
     own = data.labels_table(path) or options.shards_in(str(path))
     return [] if own else predict.find(path)
@@ -244,11 +246,11 @@ def _answers_of_set(run, place: str, strangers_to: str | None, tables, skip_dama
         source = tfrecords.Records(index, [], run.config, shuffle=False, people=people)
         batches = ((at, run.classify(pixels, told)) for at, pixels, told in source.in_order())
         stream = (
-            (index["file"][row], answer, "", facts[row])
+            (index["file"][row], index["file"][row], answer, "", facts[row])
             for at, answers in batches
             for row, answer in zip(at, answers, strict=True)
         )
         return len(index), stream
     answers = predict.answers(data.paths(index), run.classify, run.config.image_size, people=people)
     files = index["file"]
-    return len(index), ((files[row], *answer[1:], facts[row]) for row, answer in enumerate(answers))
+    return len(index), ((files[row], *answer, facts[row]) for row, answer in enumerate(answers))
