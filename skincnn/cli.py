@@ -192,6 +192,9 @@ def train_run(
     more: options.Set = None,
     facts: options.Facts = None,
     skip_damaged: options.SkipDamaged = False,
+    coordinator: options.Coordinator = "",
+    processes: options.Processes = 1,
+    process: options.Process = 0,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -210,8 +213,11 @@ def train_run(
         fold=fold,
         precision=precision,
     )
-    from skincnn import data, evaluate, train
+    from skincnn import data, distribute, evaluate, train
 
+    if coordinator or processes > 1:
+        distribute.join(coordinator, processes, process)
+        as_json = as_json and distribute.first()
     index = options.load(source, as_json, facts, skip_damaged)
     folder = out or train.default_folder(settings, index)
     if not as_json:
@@ -219,6 +225,8 @@ def train_run(
     with options.told_when_stopped():
         verbose = 0 if as_json else "auto"
         run = train.fit(settings, index, folder, verbose=verbose, tensorboard=tensorboard)
+    if not distribute.first():
+        return
     if as_json:
         print(json.dumps({"run": str(folder), **run.metrics}, indent=1))
     else:

@@ -95,6 +95,9 @@ class RunConfig:
     positive: str = ""  # this class against all others; "" tells all classes apart
     initial_bias: bool = False  # the classifier starts with the classes' shares, not with even ones
     metadata: bool = False  # age, sex and site are a second input
+    # --- several devices or machines: see docs/machines.md ---
+    devices: int = 1  # of this machine that share a batch
+    readers: int = 1  # streams that share a batch, each of its own shards; a process has some
     # --- prediction ---
     views: int = 1  # 8: predictions are means over the photograph's turns and mirrorings
 
@@ -114,7 +117,7 @@ class RunConfig:
             if value not in allowed:
                 choices = ", ".join(map(str, allowed))
                 raise ValueError(f"{name}={value!r}: choose one of {choices}")
-        for name in ("image_size", "batch_size", "epochs"):
+        for name in ("image_size", "batch_size", "epochs", "devices", "readers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be at least 1")
         for name in ("validation_fraction", "inner_fraction"):
@@ -138,6 +141,10 @@ class RunConfig:
             raise ValueError(
                 f"optimizer={self.optimizer!r}: weight_decay and layer_decay need adamw"
             )
+        for name in ("devices", "readers"):
+            if self.batch_size % getattr(self, name):
+                value = getattr(self, name)
+                raise ValueError(f"{name}={value}: must divide batch_size={self.batch_size}")
         if self.folds < 2:
             raise ValueError(f"folds={self.folds!r}: must be at least 2")
         held_out = self.folds if self.protocol == "clean" else 1  # the published split has one fold

@@ -31,6 +31,8 @@ class Feed:
         shuffle: bool = True,
         people: np.ndarray | None = None,
     ):
+        # an empty part of a batch would stop a device
+        self.shown = len(labels) // settings.devices * settings.devices
         if not shuffle:
             settings = config.RunConfig(batch_size=settings.batch_size)
         self.pixels, self.labels, self.settings, self.shuffle = pixels, labels, settings, shuffle
@@ -47,7 +49,7 @@ class Feed:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return -(-len(self.labels) // self.settings.batch_size)
+        return -(-self.shown // self.settings.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """Rows of an epoch: each once, or drawn so that every class comes as often."""
@@ -63,7 +65,7 @@ class Feed:
         """Batches (pixels, labels) or, with class weights, (pixels, labels, weights): uint8 or, if
         mixed, float32 (B, H, W, 3) in 0…255; int32 (B,) or float32 (B, classes); float32 (B,)."""
         rng = np.random.default_rng([self.settings.seed, number, 1])
-        order, size = self.order(number), self.settings.batch_size
+        order, size = self.order(number)[: self.shown], self.settings.batch_size
         for start in range(0, len(order), size):
             yield self._batch(order[start : start + size], rng)
 

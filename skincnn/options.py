@@ -22,6 +22,11 @@ Facts = Annotated[
     list[Path] | None,
     typer.Option("--facts", help="Of shards: a table by the photographs' names; several times."),
 ]
+Coordinator = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="Of several processes the first; auto on a TPU VM.")
+]
+Processes = Annotated[int, typer.Option(min=1, help="How many train together, on JAX.")]
+Process = Annotated[int, typer.Option(min=0, help="The number of this one.")]
 SkipDamaged = Annotated[
     bool, typer.Option("--skip-damaged", help="Go on without shards that lost records.")
 ]

@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 from tqdm import tqdm
 
-from skincnn import config, data, feed, hair, images
+from skincnn import config, data, distribute, feed, hair, images
 
 MEMORY_SHARE = 0.4  # of what is free now; beyond that, decoded pixels go to disk
 
@@ -115,7 +115,12 @@ def source(
     if "shard" in rows:
         from skincnn import tfrecords  # TensorFlow, which another backend can do without
 
-        return tfrecords.Records(rows, numbers, settings, shuffle, people)
+        share = distribute.process(), distribute.processes()
+        return tfrecords.Records(rows, numbers, settings, shuffle, people, share)
+    if settings.readers > 1 or distribute.processes() > 1:
+        raise ValueError(
+            "several readers or processes need a set in shards: skincnn tfrecords --from SET"
+        )
     pixels = decode(
         rows, settings.image_size, progress=progress, hair_removal=settings.hair_removal
     )

@@ -94,6 +94,8 @@ class Run:
         words = [kind, "--preset", settings["preset"]]
         if info["data"].get("name"):
             words += ["--data", info["data"]["name"]]
+        for table in info["data"].get("facts", ()):
+            words += ["--facts", _from_here(Path(table))]
         for name in [name for name in settings if settings[name] != start[name]]:
             text = str(settings[name])
             option = [f"--{name.replace('_', '-')}", text]
@@ -224,7 +226,7 @@ def describe(
             **inner,
             "held_out": len(splits.held_out(index, fold)),
             "held_out_with_sibling_in_training": len(splits.leaks(index, fold)),
-            **({"without": without} if (without := index.attrs.get("without")) else {}),
+            **{name: said for name in ("facts", "without") if (said := index.attrs.get(name))},
             **same["data"],
         },
         "versions": versions(),

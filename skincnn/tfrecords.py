@@ -118,6 +118,7 @@ def load(
         "shards": whole,
         "records": [len(table) for table in tables],
         "without": without,
+        "facts": [str(path) for path in facts],
     }
     if not len(data.usable(index)):
         raise data.DataError(
@@ -166,6 +167,12 @@ class Records:
         shuffle: False shows every record once, in the order of `rows` by shard and place, unmixed
             and unweighted.
         people: float32 (N, `person.WIDTH`), a second input; None for none.
+        share: the number of this process, and how many there are: which part of every batch it
+            makes. With `readers` a batch comes from that many streams, each of shards of its own,
+            and a process reads those of its streams alone; batches are all whole then.
+
+    Raises:
+        ValueError: fewer shards than readers, or, with balanced sampling, one without a class.
     """
 
     def __init__(
@@ -175,6 +182,7 @@ class Records:
         settings: config.RunConfig,
         shuffle: bool = True,
         people: np.ndarray | None = None,
+        share: tuple[int, int] = (0, 1),
     ):
         self.settings, self.shuffle, self.labels, self.people = settings, shuffle, labels, people
         self.mixes = shuffle and bool(settings.mixup or settings.cutmix)
@@ -189,10 +197,33 @@ class Records:
         self._row[at] = np.arange(len(rows))
         size = settings.image_size
         self._direct = (rows["direct"] == size).to_numpy() & (not settings.hair_removal)
+        self.share, readers = share, settings.readers
+        # an empty part of a batch would stop a device
+        self._shown = len(rows) // settings.devices * settings.devices
+        self._size = settings.batch_size  # of a batch, all processes' parts together
+        if readers > 1 and not shuffle:
+            self._size = min(self._size, len(rows) // readers * readers)
+        if readers > 1 and shuffle:
+            self._check_readers(rows)
+
+    def _check_readers(self, rows: pd.DataFrame) -> None:
+        readers, shards_ = self.settings.readers, rows["shard"]
+        if readers > len(self.paths):
+            raise ValueError(f"readers={readers}: there are {len(self.paths)} shards to train from")
+        if self.chances is not None:
+            classes = rows["label"].groupby(shards_).nunique()
+            if (classes < rows["label"].nunique()).any():
+                path = rows.attrs["shards"][classes.idxmin()]
+                raise ValueError(
+                    f"{path} lacks a class: readers and balanced sampling go together where every "
+                    "shard has all of them, as `skincnn tfrecords` writes them"
+                )
 
     def __len__(self) -> int:
-        """Batches an epoch."""
-        return -(-len(self.labels) // self.settings.batch_size)
+        """Batches an epoch; with several readers whole ones alone."""
+        if self.settings.readers > 1:
+            return max(1, len(self.labels) // self._size)
+        return -(-self._shown // self._size)
 
     def dataset(self, epoch: Callable[[], int]) -> tf.data.Dataset:
         """Batches of an epoch, whose number is asked for when it begins: (pixels, labels) or, with
@@ -237,17 +268,42 @@ class Records:
         return some.shuffle(waiting, seed=seed)
 
     def _epoch(self, number: tf.Tensor) -> tf.data.Dataset:
-        settings = self.settings
+        settings, (process, processes) = self.settings, self.share
+        readers, part = settings.readers, self._size // processes
+        everything = tf.range(len(self.paths))
         if not self.shuffle:
-            raw = self._read(tf.range(len(self.paths)), None)
-        else:
-            seeds = tf.stack([tf.constant(settings.seed, tf.int64), number])
-            order = tf.random.experimental.stateless_shuffle(tf.range(len(self.paths)), seeds)
-            seed = number * 1_000_003 + settings.seed
-            raw = self._drawn(order, seed) if self.chances is not None else self._read(order, seed)
-        batches = self._decoded(raw).batch(settings.batch_size)
-        batches = batches.enumerate().map(lambda turn, shown: self._batch(turn, number, *shown))
-        return batches.prefetch(2)
+            raw = self._read(everything, None)
+            if readers > 1:  # this process's part of each batch
+                mine = raw.enumerate().take(len(self) * self._size)
+                mine = mine.filter(lambda i, _: i % self._size // part == process)
+                raw = mine.map(lambda _, record: record)
+            return self._batches(raw.take(self._shown), part, number, 0).prefetch(2)
+        seeds = tf.stack([tf.constant(settings.seed, tf.int64), number])
+        order = tf.random.experimental.stateless_shuffle(everything, seeds)
+        seed = number * 1_000_003 + settings.seed
+        if readers == 1:
+            raw = self._shuffled(order, seed).take(self._shown)
+            return self._batches(raw, part, number, 0).prefetch(2)
+        mine = range(process * readers // processes, (process + 1) * readers // processes)
+        streams = [
+            self._batches(
+                # shards differ a little in length: a reader whose own are read begins again
+                self._shuffled(order[reader::readers], seed + reader * 7919).repeat(),
+                self._size // readers,
+                number,
+                reader,
+            )
+            for reader in mine
+        ]
+        together = tf.data.Dataset.zip(tuple(streams)).take(len(self)).map(_joined_batches)
+        return together.prefetch(2)
+
+    def _shuffled(self, order: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
+        return self._read(order, seed) if self.chances is None else self._drawn(order, seed)
+
+    def _batches(self, raw, size: int, number: tf.Tensor, reader: int) -> tf.data.Dataset:
+        batches = self._decoded(raw).batch(size).enumerate()
+        return batches.map(lambda turn, shown: self._batch(turn, number, reader, *shown))
 
     def _drawn(self, order: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
         """As many records as an epoch has, every class as often."""
@@ -287,13 +343,13 @@ class Records:
         small = images.resize(images.decode(content), self.settings.image_size)
         return hair.remove(small) if self.settings.hair_removal else small
 
-    def _batch(self, turn, number, at, pixels) -> tuple:
+    def _batch(self, turn, number, reader: int, at, pixels) -> tuple:
         x, y = tf.cast(pixels, tf.float32), tf.gather(tf.constant(self.labels), at)
         more = () if self.weights is None else (tf.gather(tf.constant(self.weights), at),)
         if self.mixes:
 
             def mix(turn, number, x, y, *weights):
-                rng = np.random.default_rng([self.settings.seed, int(number), 1, int(turn)])
+                rng = np.random.default_rng([self.settings.seed, int(number), reader, int(turn)])
                 weights = weights[0] if weights else None
                 return tuple(
                     a for a in feed.mixed(x, y, weights, self.settings, rng) if a is not None
@@ -307,6 +363,11 @@ class Records:
         if self.people is not None:
             x = (x, tf.gather(tf.constant(self.people), at))
         return (x, y, *more)
+
+
+def _joined_batches(*several):
+    """One batch of several readers' parts, (x, y, …) each."""
+    return tf.nest.map_structure(lambda *parts: tf.concat(parts, 0), *several)
 
 
 # --- what a shard holds -----------------------------------------------------------------------

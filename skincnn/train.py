@@ -20,6 +20,7 @@ from skincnn import (
     checkpoints,
     config,
     data,
+    distribute,
     evaluate,
     models,
     optimizers,
@@ -120,6 +121,9 @@ def fit(
         ValueError: a part of the split is empty, or a setting is out of range.
     """
     folder = Path(folder or default_folder(settings, index))
+    distribute.check(settings)
+    if not distribute.first():  # the lock is the first process's; this one reads and computes only
+        return _fit(settings, prepare(settings, index, False), folder, 0, False)
     index = prepare(settings, index, verbose not in (0, "0"))
     with runs.alone_in(folder):
         return _fit(settings, index, folder, verbose, tensorboard)
@@ -167,10 +171,14 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
             training,
             show,
         )
-    runs.write_json(folder / "config.json", wanted)
+    if distribute.first():
+        runs.write_json(folder / "config.json", wanted)
 
     state = _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard)
     del training
+    if not distribute.first():
+        distribute.wait_for(folder / "metrics.json")
+        return run
     model = _final(settings, len(classes), state.best_weights)
     _save_model(model, folder / "model.keras")
     wanted["parameters"] = model.count_params()
@@ -268,11 +276,17 @@ def _train(settings, wanted, training, before, chooser, folder, verbose, tensorb
         runs.write_text(folder / "history.csv", text)
 
     state = checkpoints.Checkpoints(
-        folder / "checkpoints", settings.seed, callbacks, save_history, settings.keep
+        folder / "checkpoints",
+        settings.seed,
+        callbacks,
+        save_history,
+        settings.keep,
+        distribute.first(),
     )
+    kind = len(wanted["classes"]), wanted["precision_used"], len(training)
     model = state.resume()
     if model is None:
-        model = compiled(settings, len(wanted["classes"]), wanted["precision_used"], len(training))
+        model = compiled(settings, *kind)
         if before:
             transfer.take_over(model, before)
         if settings.initial_bias:
@@ -284,17 +298,40 @@ def _train(settings, wanted, training, before, chooser, folder, verbose, tensorb
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if not state.stopped and len(state.history) < settings.epochs:
-        model.fit(
-            pipeline.stream(training, lambda: state.epoch),
-            validation_data=pipeline.stream(chooser),
-            initial_epoch=len(state.history),
-            epochs=settings.epochs,
-            callbacks=[*callbacks, state],
-            shuffle=False,  # the pipeline does
-            verbose=verbose,
-        )
-    save_history(state.history)  # a kill may have come between a checkpoint and its table
+        # What came before, features or a checkpoint's file, was made on one device; a network stays
+        # where it was built.
+        begun = _state(model) if distribute.spreads(settings.devices) else None
+        with distribute.over(settings.devices):
+            if begun:
+                model = compiled(settings, *kind)
+                _take(model, begun)
+            model.fit(
+                pipeline.stream(training, lambda: state.epoch),
+                validation_data=pipeline.stream(chooser),
+                initial_epoch=len(state.history),
+                epochs=settings.epochs,
+                callbacks=[*callbacks, state],
+                shuffle=False,  # the pipeline does
+                verbose=verbose,
+            )
+    if distribute.first():
+        save_history(state.history)  # a kill may have come between a checkpoint and its table
     return state
+
+
+def _state(model: keras.Model) -> tuple[list, list]:
+    """The weights of a network and of its optimizer, as numpy."""
+    model.optimizer.build(model.trainable_variables)
+    rest = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+    return model.get_weights(), rest
+
+
+def _take(model: keras.Model, state: tuple[list, list]) -> None:
+    """Go on from what `_state` gave of the same network."""
+    model.optimizer.build(model.trainable_variables)
+    model.set_weights(state[0])
+    for variable, value in zip(model.optimizer.variables, state[1], strict=True):
+        variable.assign(value)
 
 
 def _source(rows, classes, settings: config.RunConfig, show: bool, shuffle: bool = True):

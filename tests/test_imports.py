@@ -60,6 +60,7 @@ LAYERS = (
     {"shortcuts", "findings", "audit", "scoreboards", "report"},  # what a set's figures are worth
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
     {
+        "distribute",
         "pipeline",
         "tfrecords",
         "shards",
@@ -134,6 +135,7 @@ WITHIN = {
     ("models", "augment"),
     ("models", "backbones"),
     ("pipeline", "tfrecords"),
+    ("pipeline", "distribute"),
     ("tfrecords", "shards"),
     ("sharding", "shards"),
     ("shardcheck", "shards"),

@@ -103,6 +103,15 @@ def test_records_and_files_train_the_same_network(tiny, home, tmp_path):
     np.testing.assert_allclose(a, b, atol=1e-5)  # one batch an epoch: order does not matter
 
 
+def test_tables_of_facts_are_in_the_runs_command(place, home, tmp_path):
+    table = tmp_path / "truth.csv"
+    table.write_text("image_name,patient_id\nISIC_0000000,IP_1\n")
+    index = tfrecords.load(place, [table], progress=False)
+    run = fit(SMALL.replace(preset="two_conv", epochs=1), index, tmp_path / "run")
+    assert run.info["data"]["facts"] == [str(table)]
+    assert f"--data set --facts {table} " in run.command
+
+
 def test_one_class_against_all_others(tiny, home, tmp_path, plain_audit):
     index = data.load(tiny, progress=False)
     run = fit(SMALL.replace(positive="red"), index, tmp_path / "run")
