@@ -3,8 +3,8 @@
 python benchmarks/shards.py --data ham10000
 
 Reading is compared with TensorFlow decoding the same JPEGs from memory and nothing else, in turn.
-Memory is the peak of a process of its own that trains for an epoch, and of one that predicts, on the
-shards and on the same shards ten times. What is measured goes to standard output.
+Memory is the peak of a process of its own that trains for an epoch, and of one that predicts, on
+the shards and on the same ten times. What is measured goes to standard output.
 """
 
 import argparse
@@ -141,7 +141,7 @@ def child(what: str, place: str, run: Path) -> None:
     """An epoch of training, or a prediction of everything; prints the peak."""
     from skincnn import config, predict, runs, tfrecords, train
 
-    # A name stands in ten shards here: not one photograph's copies are looked for, as `clean` would.
+    # Every name stands in ten shards here, where protocol `clean` would keep one: hence the default
     index = tfrecords.load(place, progress=False)
     if what == "train":
         settings = config.RunConfig(
