@@ -54,6 +54,7 @@ LAYERS = (
         "plots_audit",
         "runs",
         "plots_compare",
+        "plots_rare",
         "parts",
         "predict",
     },  # results, no TensorFlow
@@ -130,6 +131,9 @@ WITHIN = {
     ("plots_trust", "plots"),
     ("plots_audit", "plots"),
     ("plots_compare", "plots"),
+    ("plots_rare", "evaluate"),
+    ("plots_rare", "plots"),
+    ("plots_rare", "predictions"),
     ("runs", "predictions"),
     ("parts", "runs"),
     ("models", "augment"),
