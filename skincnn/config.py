@@ -247,6 +247,15 @@ PRESETS["transfer_dermoscopy"] = PRESETS["transfer"] | {
     "epochs": 12,
     "views": 8,
 }
+# One class among many others, judged by its AUC.
+PRESETS["melanoma"] = PRESETS["transfer"] | {
+    "image_size": 128,
+    "positive": "melanoma",
+    "sampling": "balanced",
+    "augment": "dermoscopy",
+    "keep": "highest_auc",
+    "epochs": 10,
+}
 
 
 def preset(name: str, **changes) -> RunConfig:
