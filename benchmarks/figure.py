@@ -46,10 +46,13 @@ def main() -> None:
         ]
         print("| " + " | ".join(cells) + " |")
 
-    print()
     whole = [runs.Run(folder) for folder in sorted(config.runs_dir().glob("*_cv"))]
     whole = [run for run in whole if run.finished]
+    named = None
     for run, row in zip(whole, crossval.table(whole).to_dict("records"), strict=True):
+        if (of := run.info["data"]["name"]) != named:
+            print(f"\n{of}")
+            named = of
         place = f"outputs/runs/{run.name}"
         cells = [
             f"`{run.name}`",
