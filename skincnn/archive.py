@@ -24,6 +24,7 @@ from skincnn import config, images
 from skincnn.download import DownloadError, reachable
 
 ADDRESS = "https://api.isic-archive.com"
+EARLIER = "earlier.csv"  # what lists before the last one said
 TRIES = 3  # that the client is asked for what is missing
 # The archive's taxonomy of diagnoses (isic-metadata 4.12), in its search language.
 DIAGNOSES = {
@@ -108,10 +109,12 @@ def fetch(
     except ImportError:
         raise DownloadError("isic-cli is needed: pip install 'skincnn[archive]'") from None
     reachable(address, "The ISIC archive")
-    for name in wanted:
-        query = f"({DIAGNOSES[name]}) AND {search}" if search else DIAGNOSES[name]
-        _one(destination / name, name, query, limit, address, progress)
-    table = _facts(destination)
+    try:
+        for name in wanted:
+            query = f"({DIAGNOSES[name]}) AND {search}" if search else DIAGNOSES[name]
+            _one(destination / name, name, query, limit, address, progress)
+    finally:
+        table = _facts(destination)
     if progress:
         counts = ", ".join(f"{n} {name}" for name, n in table["diagnosis"].value_counts().items())
         print(f"{destination}: {len(table)} photographs ({counts})", file=sys.stderr)
@@ -120,7 +123,7 @@ def fetch(
 
 def _one(folder: Path, name: str, query: str, limit: int, address: str, progress: bool) -> None:
     """One diagnosis: asked for until all of it is there, or nothing more comes."""
-    (folder / "metadata.csv").unlink(missing_ok=True)  # the client writes it last
+    _put_aside(folder / "metadata.csv")  # the client writes it last
     for turn in range(TRIES):
         said = _ask(folder, query, limit, address, progress)
         if not (folder / "metadata.csv").is_file():
@@ -176,16 +179,38 @@ def _rows(path: Path) -> list[dict]:
         return list(csv.DictReader(file))
 
 
+def _put_aside(path: Path) -> None:
+    """Keep what an earlier, perhaps longer list said of photographs that are there."""
+    if path.is_file():
+        before = path.with_name(EARLIER)
+        tables = [_table(one) for one in (path, before) if one.is_file()]
+        whole = pd.concat(tables, ignore_index=True).drop_duplicates("isic_id")
+        _write(whole, before)
+        path.unlink()
+
+
 def _facts(destination: Path) -> pd.DataFrame:
-    """Write what is known of all classes that are there into one table, beside them."""
-    tables = []
-    for path in sorted(destination.glob("*/metadata.csv")):
-        if path.parent.name in DIAGNOSES:
-            table = pd.read_csv(path, dtype=str, keep_default_na=False)
-            table = table.rename(columns=FACTS).reindex(columns=[*FACTS.values()]).fillna("")
-            tables.append(table.assign(diagnosis=path.parent.name))
+    """Write what is known of all photographs that are there into one table, beside them."""
+    tables = [pd.DataFrame(columns=[*FACTS.values(), "diagnosis"])]
+    for name in ("metadata.csv", EARLIER):
+        for path in sorted(destination.glob(f"*/{name}")):
+            if path.parent.name in DIAGNOSES:
+                table = _table(path).rename(columns=FACTS)
+                table = table.reindex(columns=[*FACTS.values()]).fillna("")
+                here = {file.stem for file in path.parent.iterdir()}
+                table = table[table["image_id"].isin(here)]
+                tables.append(table.assign(diagnosis=path.parent.name))
     whole = pd.concat(tables, ignore_index=True).drop_duplicates("image_id")
-    temporary = destination / f".metadata.{os.getpid()}"
-    whole.to_csv(temporary, index=False)
-    os.replace(temporary, destination / "metadata.csv")
+    if destination.is_dir():
+        _write(whole, destination / "metadata.csv")
     return whole
+
+
+def _table(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _write(table: pd.DataFrame, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_csv(temporary, index=False)
+    os.replace(temporary, path)

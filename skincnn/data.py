@@ -207,6 +207,8 @@ def counts(index: pd.DataFrame) -> pd.DataFrame:
 
 def paths(index: pd.DataFrame) -> list[Path]:
     """Where each row's file is on this machine."""
+    if "shard" in index:
+        raise DataError(f"{index.attrs.get('root')} is in shards, and this needs files")
     if "root" not in index.attrs:
         raise DataError("This index has lost its attrs['root']: copy attrs after joining tables.")
     root = Path(index.attrs["root"])

@@ -1,8 +1,9 @@
 """One training on several devices of a machine, or on several machines.
 
-Nothing here moves a gradient: TensorFlow's `MirroredStrategy` does over the devices of one machine
-(`RunConfig.devices`), Keras's own distribution over processes, on JAX (`join`). A process reads its
-own share of the shards (`RunConfig.readers`), and the first one alone writes files.
+Nothing here moves a gradient: over the devices of one machine (`RunConfig.devices`) TensorFlow's
+`MirroredStrategy` does, or Keras's own distribution on JAX; over processes (`join`) the latter. A
+process reads its own share of the shards (`RunConfig.readers`), and the first one alone writes
+files.
 """
 
 import contextlib
@@ -70,6 +71,13 @@ def spreads(devices: int) -> bool:
     return devices > 1 or processes() > 1
 
 
+def parts(devices: int) -> int:
+    """How many devices a batch is shared by: it must be a multiple of that."""
+    if processes() == 1:
+        return devices
+    return len(keras.distribution.list_devices())
+
+
 def check(settings) -> None:
     """Refuse settings that cannot be trained as they say here.
 
@@ -84,6 +92,11 @@ def check(settings) -> None:
         )
     if settings.devices > 1 and processes() > 1:
         raise DistributionError("devices>1 is for one process: several use all theirs anyway")
+    if settings.batch_size % parts(settings.devices):
+        raise DistributionError(
+            f"batch_size={settings.batch_size}: must be a multiple of the "
+            f"{parts(settings.devices)} devices"
+        )
     if settings.devices > 1 and len(_devices()) < settings.devices:
         raise DistributionError(
             f"devices={settings.devices}: this machine has {len(_devices())} "
@@ -94,8 +107,10 @@ def check(settings) -> None:
 @contextlib.contextmanager
 def over(devices: int) -> Iterator[None]:
     """Networks that are built in this block are trained on several devices, or processes."""
-    if processes() > 1:
-        layout = keras.distribution.DataParallel(auto_shard_dataset=False)
+    jax = keras.config.backend() == "jax"
+    if processes() > 1 or (devices > 1 and jax):
+        some = _devices()[:devices] if processes() == 1 else None
+        layout = keras.distribution.DataParallel(devices=some, auto_shard_dataset=False)
         keras.distribution.set_distribution(layout)
         try:
             yield
@@ -116,9 +131,29 @@ def wait_for(path: Path) -> None:
         time.sleep(0.2)
 
 
+def agree(number: int, what: str) -> None:
+    """Stop where the processes do not see the same.
+
+    Raises:
+        DistributionError: another one has another number.
+    """
+    if processes() == 1:
+        return
+    from jax.experimental import multihost_utils
+
+    try:
+        multihost_utils.assert_equal(number, what)
+    except AssertionError:
+        raise DistributionError(
+            f"the processes do not agree on {what} (here {number}): --out must be a folder that "
+            "all of them see, as the first one writes it"
+        ) from None
+
+
 def _devices() -> list[str]:
-    if keras.config.backend() != "tensorflow":
-        raise DistributionError("devices>1 is TensorFlow's; on JAX every process uses all it has")
+    """The devices of this machine that can share a batch."""
+    if keras.config.backend() == "jax":
+        return keras.distribution.list_devices()
     import tensorflow as tf
 
     found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")

@@ -30,6 +30,7 @@ Process = Annotated[int, typer.Option(min=0, help="The number of this one.")]
 SkipDamaged = Annotated[
     bool, typer.Option("--skip-damaged", help="Go on without shards that lost records.")
 ]
+SHARDS = (".tfrec", ".tfrecord", ".tfrecords")  # as shards.ENDINGS, which needs TensorFlow
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
 Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
 Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
@@ -85,11 +86,11 @@ def shards_in(name: str | None) -> str | None:
     """The place of a set in shards that a name, folder or pattern means; None for other sets."""
     from skincnn import data
 
-    if name is not None and ("://" in name or name.endswith((".tfrec", ".tfrecord", "*"))):
+    if name is not None and ("://" in name or name.endswith(SHARDS) or "*" in name):
         return name
     place = data.find(name)[1]
-    some = place.glob("*.tfrec*") if place.is_dir() else ()
-    return str(place) if any(path.name[0] != "." for path in some) else None
+    some = place.iterdir() if place.is_dir() else ()
+    return str(place) if any(p.suffix in SHARDS and p.name[0] != "." for p in some) else None
 
 
 def load(

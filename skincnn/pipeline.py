@@ -116,7 +116,8 @@ def source(
         from skincnn import tfrecords  # TensorFlow, which another backend can do without
 
         share = distribute.process(), distribute.processes()
-        return tfrecords.Records(rows, numbers, settings, shuffle, people, share)
+        parts = distribute.parts(settings.devices)
+        return tfrecords.Records(rows, numbers, settings, shuffle, people, share, parts)
     if settings.readers > 1 or distribute.processes() > 1:
         raise ValueError(
             "several readers or processes need a set in shards: skincnn tfrecords --from SET"

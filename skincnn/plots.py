@@ -285,7 +285,8 @@ def _draw_curves(histories, metric: str, ax: Axes, keep: str = "lowest_loss") ->
         if validation in history:
             ax.plot("epoch", validation, "-", data=history, color=colour, linewidth=2.4)
             lowest = keep == "lowest_loss"
-            best = history.nsmallest(1, "val_loss") if lowest else history.nlargest(1, "val_auc")
+            later = history[::-1]  # of equal ones the last is kept
+            best = later.nsmallest(1, "val_loss") if lowest else later.nlargest(1, "val_auc")
             ax.plot("epoch", validation, data=best, **_ring(colour))
         if name:
             handles.append(Line2D([], [], color=colour, linewidth=2.4, label=name))

@@ -147,4 +147,10 @@ def submission(name: str, probabilities: Sequence[float], classes: Sequence[str]
             f"a submission has the probability of {' or '.join(labels.POSITIVE)}; the run tells "
             f"apart {', '.join(classes)}"
         )
-    return [PurePosixPath(name).stem, f"{probabilities[list(classes).index(looked_for)]:.6f}"]
+    return [short(name), f"{probabilities[list(classes).index(looked_for)]:.6f}"]
+
+
+def short(name: str) -> str:
+    """A photograph's name without folders, and without the ending of a file."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in images.EXTENSIONS else path.name

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -158,9 +159,9 @@ def classify(
     from skincnn import predict, runs
 
     run = runs.Run(model)
-    classes, seed, failed, written = run.classes, run.config.seed, 0, 0
+    classes, seed, failed, sent = run.classes, run.config.seed, 0, Counter()
     if submission:
-        predict.submission("", [0.0] * len(classes), classes)  # refused before hours of work
+        predict.submission("a", [0.0] * len(classes), classes)  # refused before hours of work
     total, stream = _answers(run, place, strangers_to, facts, skip_damaged)
     with contextlib.ExitStack() as stack:
         tables = []
@@ -173,16 +174,18 @@ def classify(
                 print(f"{shown}: {problem}", file=sys.stderr)
                 failed += 1
                 continue
-            written += 1
+            sent[predict.short(shown)] += 1
             if csv:
                 tables[0](predict.row(name, probabilities, classes, seed, known))
             if submission:
-                tables[1](predict.submission(name, probabilities, classes))
+                tables[1](predict.submission(shown, probabilities, classes))
             if not (csv or submission) or total <= 10:
                 best = sorted(zip(probabilities, classes, strict=True), reverse=True)[:3]
                 print(f"{shown}: " + ", ".join(f"{label} {p:.0%}" for p, label in best))
     for path in filter(None, (csv, submission)):
-        print(f"{written} photographs → {path}")
+        print(f"{sent.total()} photographs → {path}")
+    if submission and (again := [name for name, times in sent.items() if times > 1]):
+        print(f"{len(again)} names stand there twice, {again[0]!r} first", file=sys.stderr)
     print(options.NOTICE, file=sys.stderr)
     raise typer.Exit(1 if failed else 0)
 
@@ -238,19 +241,24 @@ def _answers_of_set(run, place: str, strangers_to: str | None, tables, skip_dama
         index = transfer.without_relatives(index, options.load(strangers_to))
         if index.empty:
             raise ValueError(f"{place} has nothing that is not related to {strangers_to}")
-    facts = index[["image_id", "label", "group", "split"]].to_dict("records")
+    columns = ["image_id", "label", "group", "split"]
+
+    def known(row: int) -> dict:
+        return {name: index[name].iat[row] for name in columns}
+
     people = person.vectors(person.of(index)) if run.config.metadata else None
     if "shard" in index:
         from skincnn import tfrecords
 
-        source = tfrecords.Records(index, [], run.config, shuffle=False, people=people)
+        settings = run.config.replace(hair_removal=False)  # `classify` does it
+        source = tfrecords.Records(index, [], settings, shuffle=False, people=people)
         batches = ((at, run.classify(pixels, told)) for at, pixels, told in source.in_order())
         stream = (
-            (index["file"][row], index["file"][row], answer, "", facts[row])
+            (index["file"].iat[row], index["name"].iat[row], answer, "", known(row))
             for at, answers in batches
             for row, answer in zip(at, answers, strict=True)
         )
         return len(index), stream
     answers = predict.answers(data.paths(index), run.classify, run.config.image_size, people=people)
     files = index["file"]
-    return len(index), ((files[row], *answer, facts[row]) for row, answer in enumerate(answers))
+    return len(index), ((files[row], *answer, known(row)) for row, answer in enumerate(answers))

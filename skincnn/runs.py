@@ -35,6 +35,7 @@ from skincnn import config, data, hair, person, predictions, pretrained, splits,
 # Settings that the commands have options of their own for; all others are given by --set.
 _OPTIONS = ("epochs", "image_size", "batch_size", "precision")
 _OPTIONS_OF = {"cv": (*_OPTIONS, "folds"), "train": (*_OPTIONS, "seed", "protocol", "fold")}
+SAID = ("place", "facts", "without")  # of a set in shards: where, with which tables, without which
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
 
@@ -92,10 +93,14 @@ class Run:
         if kind == "cv":  # decides on these itself
             start |= {name: settings[name] for name in ("protocol", "fold")}
         words = [kind, "--preset", settings["preset"]]
-        if info["data"].get("name"):
+        if place := info["data"].get("place"):
+            words += ["--data", place if "://" in place else _from_here(Path(place))]
+        elif info["data"].get("name"):
             words += ["--data", info["data"]["name"]]
         for table in info["data"].get("facts", ()):
             words += ["--facts", _from_here(Path(table))]
+        if info["data"].get("without"):
+            words.append("--skip-damaged")
         for name in [name for name in settings if settings[name] != start[name]]:
             text = str(settings[name])
             option = [f"--{name.replace('_', '-')}", text]
@@ -226,7 +231,7 @@ def describe(
             **inner,
             "held_out": len(splits.held_out(index, fold)),
             "held_out_with_sibling_in_training": len(splits.leaks(index, fold)),
-            **{name: said for name in ("facts", "without") if (said := index.attrs.get(name))},
+            **{name: said for name in SAID if (said := index.attrs.get(name))},
             **same["data"],
         },
         "versions": versions(),
@@ -251,8 +256,13 @@ def identity(settings: config.RunConfig, index: pd.DataFrame) -> dict:
             "rows_sha256": splits.fingerprint(index),
             "pixels_sha256": data.fingerprint(index, ["file", "sha256"]),
             **({"weights_sha256": weights} if weights else {}),
+            **({"people_sha256": _people(index)} if settings.metadata else {}),
         },
     }
+
+
+def _people(index: pd.DataFrame) -> str:
+    return data.fingerprint(person.of(index).assign(file=index["file"]), ["file", *person.COLUMNS])
 
 
 def differences(saved: dict, wanted: dict) -> list[str]:
@@ -272,6 +282,8 @@ def differences(saved: dict, wanted: dict) -> list[str]:
     found = [f"{name}: {old!r} → {new!r}" for name, old, new in pairs if old != new]
     old, new = saved.get("data", {}), wanted["data"]
     labels = {"rows_sha256": "the split (files, labels, folds)", "pixels_sha256": "photographs"}
+    if "people_sha256" in new:
+        labels["people_sha256"] = "what is known of the persons"
     if "weights_sha256" in old and "weights_sha256" in new:  # a finished run needs its file no more
         labels["weights_sha256"] = "the file of weights"
     return found + [f"{label} changed" for key, label in labels.items() if old.get(key) != new[key]]

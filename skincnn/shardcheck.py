@@ -34,22 +34,28 @@ def check(pattern: str | Path | Sequence[str | Path], progress: bool = True) -> 
         data.DataError: no shards there.
     """
     paths = shards.find(pattern)
+    said = {place: shards.manifest(place) for place in map(shards.folder, paths)}
     rows, unreadable = [], []
     with ThreadPoolExecutor() as pool:
         for path in tqdm(paths, "checking shards", disable=not progress):
-            row, bad = _one(path, pool)
+            row, bad = _one(path, said[shards.folder(path)], pool)
             rows.append(row)
             unreadable += bad
-    for folder in dict.fromkeys(path.rpartition("/")[0] or "." for path in paths):
-        rows += _against(
-            folder, [p for p in paths if (p.rpartition("/")[0] or ".") == folder], rows
-        )
+    for place, manifest in said.items():
+        if shards.exists(f"{place}/{shards.WRITING}"):
+            rows.append(
+                _absent(shards.WRITING, None, "the set is not finished: run its writer again")
+            )
+        for shard in manifest.get("shards", []):
+            if not shards.exists(f"{place}/{shard['name']}"):
+                problem = "is in the manifest, but not there"
+                rows.append(_absent(shard["name"], shard["records"], problem))
     table = pd.DataFrame(rows, columns=COLUMNS).astype({"expected": "Int64", "lost": "Int64"})
     table.attrs["unreadable"] = unreadable
     return table
 
 
-def _one(path: str, pool: ThreadPoolExecutor) -> tuple[dict, list[tuple[str, str]]]:
+def _one(path: str, said: dict, pool: ThreadPoolExecutor) -> tuple[dict, list[tuple[str, str]]]:
     """What one shard holds."""
     problem, count, batch, bad, name = "", 0, [], [], PurePosixPath(path).name
 
@@ -61,7 +67,7 @@ def _one(path: str, pool: ThreadPoolExecutor) -> tuple[dict, list[tuple[str, str
         batch.clear()
 
     try:
-        for record in shards.records(path):
+        for record in shards.records(path, said):
             batch.append((count, record))
             count += 1
             if len(batch) == tfrecords.AT_ONCE:
@@ -69,32 +75,15 @@ def _one(path: str, pool: ThreadPoolExecutor) -> tuple[dict, list[tuple[str, str
     except shards.ShardError as error:
         problem = str(error).removeprefix(path).lstrip(": ")
     opened()
-    expected = shards.promised(path)
+    expected = shards.promised(path, said)
+    listed = {shard["name"]: shard.get("sha256") for shard in said.get("shards", [])}
+    if said and not problem:
+        if name not in listed:
+            problem = "is not in the manifest"
+        elif listed[name] and shards.digest(path) != listed[name]:
+            problem = "holds other bytes than the manifest says"
     lost = None if expected is None else max(0, expected - count)
     return dict(zip(COLUMNS, (name, count, expected, lost, len(bad), problem), strict=True)), bad
-
-
-def _against(folder: str, paths: list[str], rows: list[dict]) -> list[dict]:
-    """Hold a folder against its manifest: problems into the rows, and rows for what is absent."""
-    said = shards.manifest(folder)
-    of = {row["shard"]: row for row in rows}
-    names = {PurePosixPath(path).name: path for path in paths}
-    unfinished = f"{folder}/{shards.WRITING}"
-    if shards.exists(unfinished):
-        return [_absent(shards.WRITING, None, "the set is not finished: run its writer again")]
-    if not said:
-        return []
-    listed = {shard["name"]: shard for shard in said["shards"]}
-    for name, path in names.items():
-        if name not in listed:
-            of[name]["problem"] = of[name]["problem"] or "is not in the manifest"
-        elif not of[name]["problem"] and shards.digest(path) != listed[name].get("sha256"):
-            of[name]["problem"] = "holds other bytes than the manifest says"
-    return [
-        _absent(name, shard["records"], "is in the manifest, but not there")
-        for name, shard in listed.items()
-        if name not in names
-    ]
 
 
 def _absent(name: str, expected: int | None, problem: str) -> dict:

@@ -10,7 +10,6 @@ evenly over them. Interrupted, the same call goes on after the last finished sha
 
 import contextlib
 import functools
-import io
 import json
 import os
 from collections.abc import Iterator
@@ -19,12 +18,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import tensorflow as tf
-from PIL import Image
 from tqdm import tqdm
 
 from skincnn import data, download, images, labels, person, runs, shards, splits, workers
 
-QUALITY = {"quality": 95, "subsampling": "4:4:4"}
 FEW = 64  # photographs a process; for fewer it is not worth starting
 _LICENCES = {"ham10000": "CC BY-NC 4.0 (Tschandl, Rosendahl & Kittler 2018)"}
 _LICENCES |= {name: info.licence for name, info in download.SETS.items()}
@@ -68,24 +65,24 @@ def write(
     out = Path(out).expanduser()
     rows = data.usable(index)
     rows = rows[rows["augmented_from"] == ""].reset_index(drop=True)
-    if not 1 <= count <= rows["group"].nunique():
-        raise ValueError(
-            f"count={count!r}: must be from 1 to {rows['group'].nunique()}, the groups of related "
-            "photographs, which stay together"
-        )
+    if count < 1:
+        raise ValueError(f"count={count!r}: must be at least 1")
     if size < images.MIN_SIDE:
         raise ValueError(f"size={size!r}: must be at least {images.MIN_SIDE}")
     request = {
         "size": size,
         "count": count,
         "seed": seed,
-        "rows": data.fingerprint(rows, ["file", "label", "group", "sha256"]),
-        "jpeg": QUALITY,
+        "rows": data.fingerprint(rows, ["file", "label", "group", "split", "sha256"]),
+        "jpeg": images.JPEG,
         "decoder": images.DECODER,
     }
     with runs.alone_in(out):
         done = _finished(out, request)
+        for left in out.glob(".train*"):  # of a writer that was killed
+            left.unlink()
         if done is None:  # whole
+            (out / shards.WRITING).unlink(missing_ok=True)
             return out
         rows[person.COLUMNS] = person.of(rows)
         digits = len(str(count - 1))
@@ -101,7 +98,7 @@ def write(
             encoded = iter(
                 stack.enter_context(
                     workers.results(
-                        functools.partial(encode, size=size),
+                        functools.partial(images.encode, size=size),
                         places,
                         workers.count(jobs, left // FEW),
                         chunk=16,
@@ -169,9 +166,15 @@ def _is(path: Path, facts: dict) -> bool:
 def _planned(rows: pd.DataFrame, count: int, seed: int) -> list[pd.DataFrame]:
     """The rows of each shard, in the order they are written."""
     rows = rows.sort_values("file", ignore_index=True)
-    counts = pd.crosstab(rows["group"], rows["label"]).sort_index()
+    together = pd.Series(data.groups(rows, ("group", "sha256")), rows.index)
+    counts = pd.crosstab(together, rows["label"]).sort_index()
+    if count > len(counts):
+        raise ValueError(
+            f"count={count}: there are {len(counts)} groups of related photographs, which stay "
+            "together; use fewer shards"
+        )
     part = dict(zip(counts.index, splits.deal(counts.to_numpy(), count, seed), strict=True))
-    of = rows["group"].map(part)
+    of = together.map(part)
     parts = [rows[of == number] for number in range(count)]
     if empty := sum(some.empty for some in parts):
         raise ValueError(f"count={count}: {empty} shards would be empty; use fewer")
@@ -201,27 +204,14 @@ def _shard(rows: pd.DataFrame, path: Path, size: int, encoded: Iterator[bytes], 
     return facts
 
 
-def encode(path: Path, size: int) -> bytes:
-    """A photograph as shards hold it: an RGB JPEG of `size` × `size` pixels.
-
-    Raises:
-        images.ImageProblem: it cannot be used any more; the message names it.
-    """
-    try:
-        small = Image.fromarray(images.resize(images.decode(path), size))
-    except images.ImageProblem as problem:
-        raise images.ImageProblem(f"{path}: {problem}") from None
-    buffer = io.BytesIO()
-    small.save(buffer, "JPEG", **QUALITY)
-    return buffer.getvalue()
-
-
 def _example(row: dict, content: bytes, size: int) -> bytes:
     """A record in the fields of Kaggle's competition, with names for what it has numbers for."""
     target = {labels.POSITIVE[0]: 1, labels.POSITIVE[1]: 1}.get(row["label"], 0)
     texts = {
         "image_name": row["image_id"] or row["file"],
         "label": row["label"],
+        "split": row["split"],
+        "group": row["group"],
         "sex": row["sex"],
         "anatom_site_general": row["site"],
         **{name: row[name] for name in ("patient_id", "lesion_id", "source")},

@@ -20,7 +20,7 @@ ENDINGS = (".tfrec", ".tfrecord", ".tfrecords")
 MANIFEST = "manifest.json"
 WRITING = "writing.json"  # beside the shards while their writer is at work
 _FRAME = 16  # bytes around a record: its length (8) and two check sums (4 each)
-_COUNT = re.compile(r"-(\d+)$")  # train00-2071
+_COUNT = re.compile(r"-([1-9]\d*)$")  # train00-2071; train-00001 is a number of another kind
 _OF = re.compile(r"-\d+-of-\d+$")  # train-00000-of-00002 ends in no count
 
 
@@ -32,8 +32,8 @@ def find(pattern: str | Path | Sequence[str | Path]) -> list[str]:
     """The shards that a folder, a file, a pattern or several of them name, in order.
 
     Args:
-        pattern: of local paths or `gs://` ones; of a folder, all files that end in one of
-            `ENDINGS`.
+        pattern: of local paths or `gs://` ones; of a folder or a pattern with `*`, those files that
+            end in one of `ENDINGS`.
 
     Raises:
         DataError: there are none, or the place cannot be asked.
@@ -41,50 +41,71 @@ def find(pattern: str | Path | Sequence[str | Path]) -> list[str]:
     Example:
         >>> shards.find("gs://bucket/train*.tfrec")
     """
-    several = [pattern] if isinstance(pattern, str | Path) else list(pattern)
     found = []
-    for one in map(str, several):
+    for one in [pattern] if isinstance(pattern, str | Path) else pattern:
+        one = str(one)
         try:
-            inside = tf.io.gfile.isdir(one)
-            some = tf.io.gfile.glob(f"{one.rstrip('/')}/*" if inside else one)
+            if tf.io.gfile.isdir(one):
+                place = one.rstrip("/")
+                some = [f"{place}/{name}" for name in tf.io.gfile.listdir(place)]
+                some = [path for path in some if path.endswith(ENDINGS)]
+            elif tf.io.gfile.exists(one):
+                some = [one]
+            else:
+                some = [path for path in tf.io.gfile.glob(one) if path.endswith(ENDINGS)]
         except (tf.errors.OpError, OSError) as error:
             raise DataError(f"{one}: {_line(error)}") from None
-        some = [path for path in some if not inside or path.endswith(ENDINGS)]
-        hidden = [path for path in some if PurePosixPath(path).name.startswith(".")]
-        if not set(some) - set(hidden):
-            kinds = ", ".join(ENDINGS)
-            raise DataError(f"{one}: no shards{f' ({kinds})' if inside else ' of that name'}")
-        found += sorted(set(some) - set(hidden))
+        some = [path for path in some if not PurePosixPath(path).name.startswith(".")]
+        if not some:
+            raise DataError(f"{one}: no shards there ({', '.join(ENDINGS)})")
+        found += sorted(some)
     return list(dict.fromkeys(found))
 
 
-def holds(folder: str | Path) -> bool:
-    """Whether a local folder has shards in it."""
-    return Path(folder).is_dir() and any(
-        p.suffix in ENDINGS and p.name[0] != "." for p in Path(folder).iterdir()
-    )
+def folder(path: str) -> str:
+    """The folder a shard lies in, on whatever file system."""
+    return path.rpartition("/")[0] or "."
 
 
-def promised(path: str) -> int | None:
+def unfinished(place: str) -> list[str]:
+    """What a folder of shards should have and has not, in words: shards that its manifest lists,
+    or the end of its writer's work."""
+    if exists(f"{place}/{WRITING}"):
+        return [f"{place} is not finished: run its writer again"]
+    said = manifest(place).get("shards", [])
+    return [
+        f"{place}/{shard['name']} is in the manifest, but not there: {shard['records']:,} records "
+        "are lost"
+        for shard in said
+        if not exists(f"{place}/{shard['name']}")
+    ]
+
+
+def promised(path: str, said: dict | None = None) -> int | None:
     """How many records a shard should have: what its set's manifest says, else what its name ends
-    in; None where neither does."""
+    in; None where neither does.
+
+    Args:
+        path: of the shard.
+        said: its set's `manifest`, where that has been read already.
+    """
     name = PurePosixPath(path).name
-    said = manifest(path.rsplit("/", 1)[0] if "/" in path else ".").get("shards", [])
-    if known := [shard["records"] for shard in said if shard["name"] == name]:
+    said = manifest(folder(path)) if said is None else said
+    if known := [one["records"] for one in said.get("shards", []) if one["name"] == name]:
         return known[0]
     stem = PurePosixPath(path).stem
     count = _COUNT.search(stem)
     return int(count.group(1)) if count and not _OF.search(stem) else None
 
 
-def manifest(folder: str) -> dict:
+def manifest(place: str) -> dict:
     """What the writer of a set says of it; empty where there is no manifest.
 
     Raises:
         DataError: it cannot be read as one.
     """
-    path = f"{folder}/{MANIFEST}"
-    if not tf.io.gfile.exists(path):
+    path = f"{place}/{MANIFEST}"
+    if not exists(path):
         return {}
     try:
         with tf.io.gfile.GFile(path) as file:
@@ -95,8 +116,12 @@ def manifest(folder: str) -> dict:
         raise DataError(f"{path}: no manifest of shards: {_line(error)}") from None
 
 
-def records(path: str) -> Iterator[bytes]:
+def records(path: str, said: dict | None = None) -> Iterator[bytes]:
     """The records of a shard, in order.
+
+    Args:
+        path: of the shard.
+        said: as for `promised`.
 
     Raises:
         ShardError: after the last one that can be read: there were more, or there should be.
@@ -116,14 +141,14 @@ def records(path: str) -> Iterator[bytes]:
         fault = f"{'ends inside' if cut else 'is damaged in'} record {count + 1}"
     except tf.errors.OpError as error:
         raise DataError(f"{path}: {_line(error)}") from None
-    wanted = promised(path)
+    wanted = promised(path, said)
     if wanted is None and fault:
         raise ShardError(f"{path} {fault}: the records from there on are lost, how many is unknown")
     if wanted is not None and (fault or wanted != count):
         reason = fault or "is whole"
         lost = f"{wanted - count:,} of {wanted:,} records are lost"
         if wanted < count:
-            lost = f"{count:,} records instead of {wanted:,}"
+            lost = f"{count:,} records instead of {wanted:,} (rename it if that is no count)"
         raise ShardError(f"{path} {reason}: {lost}")
 
 

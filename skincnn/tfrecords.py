@@ -2,14 +2,15 @@
 
 The index has a row a record, with two columns more: `shard`, the number of its file in
 `attrs["shards"]`, and `record`, its place in there. Photographs stay in the shards: an epoch reads
-them in a new order, and decodes what its fold asks for. Memory does not grow with their number.
+them in a new order, and decodes what its fold asks for. What grows with a set is the index alone,
+about a kilobyte a record.
 
 | field of a record | the index's |
 |---|---|
 | `image` | the photograph's bytes, in any format that `images` decodes |
-| `image_name`, `image_id` | `image_id` |
+| `image_name`, `image_id` | `name`, and `image_id` where it is one of the archive's |
 | `label`, or `target` and `benign_malignant` | `label`; "" where unknown |
-| `patient_id`, `lesion_id`, `source` | the same |
+| `patient_id`, `lesion_id`, `source`, `split`, `group` | the same |
 | `age_approx`, `sex`, `anatom_site_general`, `…_challenge` | `age`, `sex`, `site` |
 
 Those of Kaggle's competition and its variants are all understood: a field may be missing, and −1 is
@@ -35,10 +36,11 @@ SHUFFLED = 64 * 2**20  # bytes of photographs, as they are stored, that wait to 
 RARE = 256 * 2**20  # bytes of a class's photographs that may stay in memory, as they are stored
 AT_ONCE = 256  # photographs opened at once, by threads
 CYCLE = 8  # shards read in turn
-_VERSION = 1  # of what is remembered of a shard
+_VERSION = 2  # of what is remembered of a shard
 _TARGETS = {"0": "benign", "1": "malignant"}
 _SEXES = {"0": "female", "1": "male"}  # as the 2020 shards number them
-_KEPT = ["record", "image_id", "label", "patient_id", "lesion_id", "source", *person.COLUMNS]
+_KEPT = ["record", "name", "image_id", "label", "split", "group", "patient_id", "lesion_id"]
+_KEPT += ["source", *person.COLUMNS]
 _KEPT += ["width", "height", "sha256", "problem", "plain", "bytes"]
 
 
@@ -73,18 +75,20 @@ def load(
         >>> index = tfrecords.load("siim2020", ["siim2020/ISIC_2020_Training_GroundTruth_v2.csv"])
     """
     found = shards.find(pattern)
+    said = {place: shards.manifest(place) for place in map(shards.folder, found)}
     whole, tables, without = [], [], []
-    bar = tqdm(found, "reading shards", disable=not progress)
-    for path in bar:
+    if not isinstance(pattern, str | Path) or tf.io.gfile.isdir(str(pattern)):
+        without = [problem for place in said for problem in shards.unfinished(place)]
+    for path in tqdm(found, "reading shards", disable=not progress):
         try:
-            tables.append(_shard(path))
+            tables.append(_shard(path, said[shards.folder(path)]))
             whole.append(path)
         except shards.ShardError as error:
-            if not skip_damaged:
-                raise shards.ShardError(
-                    f"{error}. Fetch it again, or go on without it (--skip-damaged)"
-                ) from None
             without.append(str(error))
+        if without and not skip_damaged:
+            raise shards.ShardError(
+                f"{without[0]}. Fetch it again, or go on without it (--skip-damaged)"
+            )
     if not whole:
         raise data.DataError(
             f"None of the {len(found)} shards can be used; the first: {without[0]}"
@@ -93,27 +97,30 @@ def load(
     for number, (table, name) in enumerate(zip(tables, names, strict=True)):
         table["shard"] = number
         unnamed = "record " + table["record"].astype(str)
-        table["file"] = name + "/" + table["image_id"].where(table["image_id"] != "", unnamed)
+        table["file"] = name + "/" + table["name"].where(table["name"] != "", unnamed)
     index = pd.concat(tables, ignore_index=True)
-    again = index.duplicated("file") & (index["problem"] == "")
+    # one name twice in a shard: the same photograph again, or names that say nothing
+    again = index.duplicated(["file", "sha256"]) & (index["problem"] == "")
     index.loc[again, "problem"] = "stands twice in its shard"
-    index.loc[again, "file"] += " again " + index["record"].astype(str)
+    twice = index.duplicated("file")
+    index.loc[twice, "file"] += " again " + index["record"].astype(str)
     pairs = []
     for path in facts:
         index, more = _joined(index, Path(path))
         pairs += more
-    index["split"], index["augmented_from"] = "train", ""
+    index["augmented_from"] = ""
     alike = data.groups(index, ("sha256", "image_id"), pairs)
     index["cluster"] = pd.factorize(pd.Series(alike))[0]
-    index["group"] = data.groups(index)
+    index["group"] = data.groups(index, (*data.GROUPING, "group"))
     square = index["plain"] & (index["width"] == index["height"])
     index["direct"] = np.where(square, index["width"], 0)
-    columns = [*COLUMNS, "cluster", "direct", "bytes"]
+    columns = [*COLUMNS, "name", "cluster", "direct", "bytes"]
     index = index[columns].sort_values("file", ignore_index=True)
-    folder = PurePosixPath(whole[0]).parent
+    folder = shards.folder(whole[0])
     index.attrs = {
-        "root": str(folder),
-        "name": folder.name or "shards",
+        "root": folder,
+        "name": folder.rpartition("/")[2],
+        "place": str(pattern) if isinstance(pattern, str | Path) else "",
         "ignored": [],
         "shards": whole,
         "records": [len(table) for table in tables],
@@ -169,7 +176,8 @@ class Records:
         people: float32 (N, `person.WIDTH`), a second input; None for none.
         share: the number of this process, and how many there are: which part of every batch it
             makes. With `readers` a batch comes from that many streams, each of shards of its own,
-            and a process reads those of its streams alone; batches are all whole then.
+            and a process reads those of its streams alone; batches are all of one size then.
+        parts: devices that share a batch, whose size is a multiple of it.
 
     Raises:
         ValueError: fewer shards than readers, or, with balanced sampling, one without a class.
@@ -183,6 +191,7 @@ class Records:
         shuffle: bool = True,
         people: np.ndarray | None = None,
         share: tuple[int, int] = (0, 1),
+        parts: int = 1,
     ):
         self.settings, self.shuffle, self.labels, self.people = settings, shuffle, labels, people
         self.mixes = shuffle and bool(settings.mixup or settings.cutmix)
@@ -195,16 +204,25 @@ class Records:
         at = rows["shard"].map(dict(zip(used, self._starts, strict=True))) + rows["record"]
         self._row = np.full(lengths.sum(), -1, np.int32)  # of each record, or -1
         self._row[at] = np.arange(len(rows))
+        self._shard_of, self._rare = (
+            rows["shard"].map({s: i for i, s in enumerate(used)}).to_numpy(),
+            {},
+        )
         size = settings.image_size
         self._direct = (rows["direct"] == size).to_numpy() & (not settings.hair_removal)
         self.share, readers = share, settings.readers
         # an empty part of a batch would stop a device
-        self._shown = len(rows) // settings.devices * settings.devices
+        self._shown = len(rows) // parts * parts
         self._size = settings.batch_size  # of a batch, all processes' parts together
-        if readers > 1 and not shuffle:
-            self._size = min(self._size, len(rows) // readers * readers)
         if readers > 1 and shuffle:
             self._check_readers(rows)
+        if readers > 1 and not shuffle:
+            # as many batches as it takes, a little smaller each, so that hardly a row is left out
+            unit = np.lcm(readers, parts)
+            batches = -(-len(rows) // self._size)
+            self._size = int(len(rows) // batches // unit * unit) if batches else 0
+            if not self._size and len(rows):
+                raise ValueError(f"{len(rows)} photographs are too few for {unit} parts of a batch")
 
     def _check_readers(self, rows: pd.DataFrame) -> None:
         readers, shards_ = self.settings.readers, rows["shard"]
@@ -242,7 +260,7 @@ class Records:
         raw = self._read(tf.range(len(self.paths)), None)
         if only is not None:
             wanted = tf.constant(np.isin(np.arange(len(self.bytes)), only))
-            raw = raw.filter(lambda at, _: wanted[at])
+            raw = raw.filter(lambda at, _: wanted[at]).take(len(only))
         shown = self._decoded(raw).batch(self.settings.batch_size).prefetch(1)
         for at, pixels in shown.as_numpy_iterator():
             yield at, pixels, None if self.people is None else self.people[at]
@@ -264,7 +282,9 @@ class Records:
         cycle = min(CYCLE, len(self.paths))
         mean = max(1.0, float(self.bytes.mean()))
         waiting = int(np.clip(SHUFFLED / mean, 1, len(self.bytes)))
-        some = numbers.interleave(one, cycle_length=cycle, block_length=4)
+        some = numbers.interleave(
+            one, cycle, block_length=4, num_parallel_calls=cycle, deterministic=True
+        )
         return some.shuffle(waiting, seed=seed)
 
     def _epoch(self, number: tf.Tensor) -> tf.data.Dataset:
@@ -306,21 +326,35 @@ class Records:
         return batches.map(lambda turn, shown: self._batch(turn, number, reader, *shown))
 
     def _drawn(self, order: tf.Tensor, seed: tf.Tensor) -> tf.data.Dataset:
-        """As many records as an epoch has, every class as often."""
+        """As many records as an epoch has, every class as often, a stream each."""
         numbers = self.labels.argmax(axis=1) if self.labels.ndim == 2 else self.labels
         of_class, streams = tf.constant(numbers, tf.int32), []
         present = np.unique(numbers)
         for label in present:
-            own = self._read(order, None).filter(lambda at, _, c=label: of_class[at] == c)
             size = self.bytes[numbers == label]
             if size.sum() < RARE:  # or all shards would be read for every few of them
-                own = own.cache().shuffle(len(size), seed=seed)
+                own = self._kept(int(label), numbers == label, order).shuffle(len(size), seed=seed)
             else:
+                own = self._read(order, None).filter(lambda at, _, c=label: of_class[at] == c)
                 own = own.shuffle(int(np.clip(SHUFFLED / size.mean(), 1, len(size))), seed=seed)
             streams.append(own.repeat())
         shares = [1 / len(present)] * len(present)
         drawn = tf.data.Dataset.sample_from_datasets(streams, shares, seed=seed)
         return drawn.take(len(numbers))
+
+    def _kept(self, label: int, chosen: np.ndarray, order: tf.Tensor) -> tf.data.Dataset:
+        """A rare class's records in some shards: read once, and kept as they are stored."""
+
+        def records(some):
+            if label not in self._rare:
+                wanted = tf.constant(chosen)
+                raw = self._read(tf.range(len(self.paths)), None).filter(lambda at, _: wanted[at])
+                self._rare[label] = list(raw.as_numpy_iterator())
+            inside = set(some.tolist())
+            return ((at, raw) for at, raw in self._rare[label] if self._shard_of[at] in inside)
+
+        signature = tf.TensorSpec((), tf.int32), tf.TensorSpec((), tf.string)
+        return tf.data.Dataset.from_generator(records, output_signature=signature, args=(order,))
 
     def _decoded(self, raw: tf.data.Dataset) -> tf.data.Dataset:
         """(row, pixels uint8 (S, S, 3)) of (row, record)."""
@@ -373,10 +407,10 @@ def _joined_batches(*several):
 # --- what a shard holds -----------------------------------------------------------------------
 
 
-def _shard(path: str) -> pd.DataFrame:
+def _shard(path: str, said: dict) -> pd.DataFrame:
     """A row for each of a shard's records; remembered."""
     size, time = shards.stamp(path)
-    wanted = shards.promised(path)
+    wanted = shards.promised(path, said)
     key = f"{_VERSION} {images.DECODER} {path} {size} {time} {wanted}"
     name = f"shard_{hashlib.sha256(key.encode()).hexdigest()[:16]}.csv"
     store = config.local_dir() / "cache" / name
@@ -386,7 +420,7 @@ def _shard(path: str) -> pd.DataFrame:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # a few at a time: the photographs of a whole shard need not be in memory
         rows, batch = [], []
-        for number, record in enumerate(shards.records(path)):
+        for number, record in enumerate(shards.records(path, said)):
             batch.append((number, record))
             if len(batch) == AT_ONCE:
                 rows += pool.map(facts, batch)
@@ -412,10 +446,12 @@ def facts(numbered: tuple[int, bytes]) -> dict:
         return row | {"problem": str(error)}
     image = said.pop("image", b"")
     known = {name: text for name, value in said.items() if (text := _text(value))}
-    row |= {name: known.get(name, "") for name in ("patient_id", "lesion_id", "source")}
+    row |= {n: known.get(n, "") for n in ("patient_id", "lesion_id", "source", "group")}
+    row["split"] = "test" if known.get("split") == "test" else "train"
     name = known.get("image_name", known.get("image_id", ""))
     ends = name.lower().endswith(tuple(images.EXTENSIONS))
-    row["image_id"] = PurePosixPath(name).stem if ends else name
+    row["name"] = str(PurePosixPath(name).with_suffix("")) if ends else name
+    row["image_id"] = labels.image_id(PurePosixPath(row["name"]).name)
     row["label"] = _label(known)
     row["age"] = known.get("age_approx", known.get("age", ""))
     row["sex"] = _SEXES.get(known.get("sex", ""), known.get("sex", ""))
@@ -434,7 +470,10 @@ def facts(numbered: tuple[int, bytes]) -> dict:
 
 def _text(value) -> str:
     """A field as text, "" for what is unknown."""
-    text = value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else f"{value:g}"
+    if isinstance(value, bytes):
+        text = value.decode("utf-8", "replace").strip()
+    else:
+        text = f"{value:g}" if isinstance(value, float) else str(value)
     return "" if text == "-1" else text
 
 
@@ -462,7 +501,7 @@ def _joined(index: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[i
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise data.DataError(f"{path}: {error}") from None
-    rows = dict(zip(index["image_id"], index.index, strict=True))
+    rows = dict(zip(index["name"], index.index, strict=True))
     if {"image_name_1", "image_name_2"} <= set(table):
         names = table[["image_name_1", "image_name_2"]].itertuples(index=False)
         return index, [(rows[a], rows[b]) for a, b in names if a in rows and b in rows]
@@ -471,8 +510,8 @@ def _joined(index: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[i
         raise data.DataError(
             f"{path}: none of the records is named in it (columns {', '.join(labelled.IDS)})"
         )
-    table = table.assign(key=keys).drop_duplicates("key").set_index("key")
-    said = table.reindex(index["image_id"]).fillna("").set_index(index.index)
+    table = table.assign(key=keys)[keys != ""].drop_duplicates("key").set_index("key")
+    said = table.reindex(index["name"]).fillna("").set_index(index.index)
     found = person.read(said)
     for name in ("lesion_id", "source"):
         if name in said:

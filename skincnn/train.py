@@ -47,8 +47,13 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
     Returns:
         The usable rows with `fold` (and `inner` for `clean`), and the copies' rows.
     """
-    if "shard" in index and (settings.copies_per_class or settings.fill_to):
-        raise ValueError("copies are made of files: for records in shards use sampling=balanced")
+    if "shard" in index:
+        if settings.copies_per_class or settings.fill_to:
+            raise ValueError(
+                "copies are made of files: for records in shards use sampling=balanced"
+            )
+        if settings.protocol == "split_first":
+            raise ValueError("protocol split_first is about copies of files: use clean for shards")
     if settings.protocol != "clean":
         index = data.against_rest(index, settings.positive)
         if "fold" in index:
@@ -65,8 +70,8 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
         return rows
 
     if settings.protocol == "clean":
-        if "fold" not in index:
-            index = grouped(settings, index)
+        index = grouped(settings, index) if "fold" not in index else index
+        index = data.against_rest(index, settings.positive)
         if "inner" not in index:
             index = splits.inner(index, settings.fold, settings.inner_fraction)
         return index if (index["augmented_from"] != "").any() else copies(index, fold=settings.fold)
@@ -121,7 +126,6 @@ def fit(
         ValueError: a part of the split is empty, or a setting is out of range.
     """
     folder = Path(folder or default_folder(settings, index))
-    distribute.check(settings)
     if not distribute.first():  # the lock is the first process's; this one reads and computes only
         return _fit(settings, prepare(settings, index, False), folder, 0, False)
     index = prepare(settings, index, verbose not in (0, "0"))
@@ -131,6 +135,9 @@ def fit(
 
 def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     show = verbose not in (0, "0")
+    distribute.check(settings)
+    if show and "shard" in index and settings.protocol == "published":
+        print("Protocol published: whole shards are held out, and patients straddle them.")
     if settings.protocol != "published":
         shared = tuple(splits.SHARED) if settings.protocol == "clean" else ("copy",)
         splits.assert_no_leakage(index, settings.fold, shared)
@@ -285,6 +292,7 @@ def _train(settings, wanted, training, before, chooser, folder, verbose, tensorb
     )
     kind = len(wanted["classes"]), wanted["precision_used"], len(training)
     model = state.resume()
+    distribute.agree(len(state.history), "the epochs that are done")
     if model is None:
         model = compiled(settings, *kind)
         if before:
@@ -376,11 +384,15 @@ def _answer(model, source, rows, classes, settings, show: bool) -> pd.DataFrame:
     """Predictions for what a source shows: means over as many views as the settings say."""
     answers = np.empty((len(rows), len(classes)), np.float32)
     with tqdm(total=len(rows), desc="predicting", disable=not show) as bar:
+        seen = 0
         for at, pixels, people in source.in_order():
+            seen += len(at)
             answers[at] = views.probabilities(
                 model.predict_on_batch, pixels, settings.views, settings.batch_size, people
             )
             bar.update(len(at))
+        if seen < len(rows):
+            raise data.DataError(f"{len(rows) - seen} photographs are not there any more")
     return predictions.frame(rows, answers, classes, settings.seed)
 
 

@@ -176,6 +176,17 @@ def test_a_limit_is_of_each_diagnosis_and_only_missing_ones_are_asked_for(server
     assert len(files(place)) == 10 and len(server.asked) == 6
 
 
+def test_a_shorter_list_forgets_nothing_of_what_is_there(server, tmp_path, home):
+    place = fetch(server, tmp_path / "set", limit=5)
+    fetch(server, place, limit=2)
+    table = pd.read_csv(place / "metadata.csv")
+    assert len(table) == len(files(place)) == 10 and table["patient_id"].notna().all()
+    server.fault = {"ISIC_0000012": ("status", 1000)}
+    with pytest.raises(download.DownloadError, match="seborrheic keratosis: 1 of 6"):
+        fetch(server, place)
+    assert len(pd.read_csv(place / "metadata.csv")) == 11  # those that came have their facts
+
+
 @pytest.mark.parametrize("kind", ["status", "cut", "noise"])
 def test_what_did_not_come_whole_is_asked_for_again(server, tmp_path, kind):
     server.fault = {"ISIC_0000003": (kind, 1)}

@@ -76,10 +76,12 @@ def test_two_processes_train_what_one_does_killed_or_not(place, tmp_path):
     finish(*two(tmp_path, place, tmp_path / "two"))
     alike(tmp_path / "one", tmp_path / "two", 1e-4)
     for process in two(tmp_path, place, tmp_path / "killed", killed_at=2):
-        process.kill() if process.wait(400) is None else None
+        process.wait(400)
+    assert (tmp_path / "killed" / "checkpoints" / "epoch_0002").is_dir()
     assert not (tmp_path / "killed" / "metrics.json").exists()
     finish(*two(tmp_path, place, tmp_path / "killed"))
     alike(tmp_path / "two", tmp_path / "killed", 1e-5)
+    assert not (tmp_path / "killed" / "checkpoints").exists()
     names = {path.name for path in (tmp_path / "two").iterdir()}
     assert names == {path.name for path in (tmp_path / "one").iterdir()}
 
@@ -94,6 +96,7 @@ def test_two_devices_train_what_one_does_killed_or_not(place, tmp_path):
     alike(tmp_path / "one", tmp_path / "two", 1e-4)
     out = tmp_path / "killed"
     finish(start(tmp_path, *words, "--out", out, devices=2, killed_at=2), code=-9)
+    assert (out / "checkpoints" / "epoch_0002").is_dir()
     finish(start(tmp_path, *words, "--out", out, devices=2))
     alike(tmp_path / "two", out, 1e-5)
 

@@ -58,6 +58,8 @@ def test_shards_are_even_and_share_no_group(index, tmp_path):
     index["group"] = [f"lesion {i // 2}" for i in range(len(index))]
     place = write(index, tmp_path / "set")
     again = tfrecords.load(place, progress=False)
+    assert again["group"].nunique() == 15  # what is known to belong together still does
+    assert again["split"].value_counts().to_dict() == index["split"].value_counts().to_dict()
     counts = pd.crosstab(again["shard"], again["label"])
     assert counts.to_numpy().min() >= 2 and counts.to_numpy().max() <= 5
     group = again["image_id"].map(index.set_index("image_id")["group"])
@@ -66,7 +68,7 @@ def test_shards_are_even_and_share_no_group(index, tmp_path):
 
 def test_a_killed_writer_goes_on_to_the_same_bytes(index, tmp_path, monkeypatch):
     whole = contents(write(index, tmp_path / "whole"))
-    encode, calls = sharding.encode, []
+    encode, calls = images.encode, []
 
     def dies(path, size):
         calls.append(path)
@@ -74,7 +76,7 @@ def test_a_killed_writer_goes_on_to_the_same_bytes(index, tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return encode(path, size)
 
-    monkeypatch.setattr(sharding, "encode", dies)
+    monkeypatch.setattr(images, "encode", dies)
     with pytest.raises(KeyboardInterrupt):
         write(index, tmp_path / "set")
     assert (tmp_path / "set" / "writing.json").is_file()
@@ -83,7 +85,7 @@ def test_a_killed_writer_goes_on_to_the_same_bytes(index, tmp_path, monkeypatch)
     assert problems.str.contains("not finished").any()
     calls.clear()
     monkeypatch.setattr(
-        sharding, "encode", lambda path, size: calls.append(path) or encode(path, size)
+        images, "encode", lambda path, size: calls.append(path) or encode(path, size)
     )
     assert contents(write(index, tmp_path / "set")) == whole
     assert 0 < len(calls) < 30  # what was finished is not written again
@@ -117,8 +119,39 @@ def test_a_damaged_shard_is_written_again_and_the_rest_is_not(index, tmp_path, m
     path = next(place.glob("train*"))
     path.write_bytes(path.read_bytes()[:-3])
     assert contents(write(index, place)) == whole
-    monkeypatch.setattr(sharding, "encode", lambda path, size: pytest.fail("nothing to write"))
+    monkeypatch.setattr(images, "encode", lambda path, size: pytest.fail("nothing to write"))
     write(index, place)
+
+
+def test_files_of_one_name_in_two_folders_stay_two(draw, home, tmp_path):
+    root = draw(tmp_path / "raw", {"benign": 6, "malignant": 6})
+    for folder in root.iterdir():
+        for number, path in enumerate(sorted(folder.iterdir())):
+            path.rename(folder / f"{number}.jpg")
+    place = write(data.load(root, progress=False), tmp_path / "set", count=2)
+    again = tfrecords.load(place, progress=False)
+    assert len(data.usable(again)) == 12 and again["group"].nunique() == 12
+    assert len(tfrecords.clean(again)[0]) == 12
+
+
+def test_processes_write_the_same_bytes_and_files_of_the_same_bytes_stay_together(
+    index, tmp_path, monkeypatch
+):
+    whole = contents(write(index, tmp_path / "one", jobs=1))
+    monkeypatch.setattr(sharding, "FEW", 10)
+    assert contents(write(index, tmp_path / "many", jobs=3)) == whole
+    index["sha256"] = [f"{i // 2}" for i in range(len(index))]
+    again = tfrecords.load(write(index, tmp_path / "twins"), progress=False)
+    pair = again["image_id"].map(index.set_index("image_id")["sha256"])
+    assert (again.groupby(pair)["shard"].nunique() == 1).all()
+
+
+def test_what_a_killed_writer_left_is_removed(index, tmp_path):
+    place = write(index, tmp_path / "set")
+    whole = contents(place)
+    (place / "writing.json").write_text("{}")
+    (place / ".train0-10.tfrec.123").write_bytes(b"half")
+    assert contents(write(index, place)) == whole
 
 
 def test_another_request_is_refused(index, tmp_path):
@@ -129,7 +162,7 @@ def test_another_request_is_refused(index, tmp_path):
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(ValueError, match="not empty"):
         write(index, tmp_path / "full")
-    with pytest.raises(ValueError, match="from 1 to 30"):
+    with pytest.raises(ValueError, match="there are 30 groups"):
         write(index, tmp_path / "more", count=31)
     with pytest.raises(ValueError, match="in shards already"):
         write(tfrecords.load(place, progress=False), tmp_path / "more")
@@ -144,7 +177,7 @@ def test_a_photograph_that_went_bad_is_named(index, tiny, tmp_path, monkeypatch)
 
 
 def test_photographs_are_stored_as_plain_jpegs(index, tmp_path):
-    content = sharding.encode(data.paths(index)[0], 24)
+    content = images.encode(data.paths(index)[0], 24)
     assert images.is_plain_jpeg(content)
     with Image.open(io.BytesIO(content)) as picture:
         assert picture.size == (24, 24)

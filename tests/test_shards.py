@@ -68,6 +68,29 @@ def test_an_empty_shard_and_a_wrong_name(three):
     assert lost(more, "3 records instead of 2")["lost"] == 0
 
 
+def test_a_number_that_is_no_count(tmp_path):
+    for name in ("train-00001.tfrec", "part-0.tfrec", "train-00000-of-00001.tfrec", "a.tfrec"):
+        assert shards.promised(str(tmp_path / name)) is None
+    assert shards.promised("gs://bucket/train07-2071.tfrec", {}) == 2071
+
+
+def test_a_part_of_a_set_and_two_folders_of_the_same_names_are_checked_apart(tmp_path):
+    places = [shard_files.folder(tmp_path / name, shards=2, each=2) for name in "ab"]
+    for place in places:
+        names = ["train00-2.tfrec", "train01-2.tfrec"]
+        listed = [
+            {"name": name, "records": 2, "sha256": shards.digest(str(place / name))}
+            for name in names
+        ]
+        (place / "manifest.json").write_text(json.dumps({"shards": listed}))
+    one = shardcheck.check(places[0] / "train00-2.tfrec", progress=False)
+    assert list(one["problem"]) == [""]
+    spoilt = places[0] / "train01-2.tfrec"
+    spoilt.write_bytes(spoilt.read_bytes()[:-3])
+    both = shardcheck.check(places, progress=False)
+    assert list(both["problem"] != "") == [False, True, False, False]
+
+
 def test_where_no_count_is_promised_a_cut_is_still_told(three):
     plain = three.rename(three.with_name("train-00000-of-00001.tfrec"))
     assert shards.promised(str(plain)) is None
@@ -108,8 +131,9 @@ def test_find_takes_folders_patterns_and_files(tmp_path):
     whole = shards.find(place)
     assert [p.rsplit("/", 1)[1] for p in whole] == [f"train0{n}-1.tfrec" for n in range(3)]
     assert shards.find(f"{place}/train0[12]*") == whole[1:]
+    assert shards.find(f"{place}/*") == whole  # notes and manifests are no shards
     assert shards.find([whole[2], place]) == [whole[2], *whole[:2]]
     with pytest.raises(data.DataError, match="no shards"):
         shards.find(tmp_path)
-    with pytest.raises(data.DataError, match="no shards of that name"):
+    with pytest.raises(data.DataError, match="no shards there"):
         shards.find(f"{place}/nothing*")

@@ -1,5 +1,7 @@
 """Records become the index whatever wrote them, and a stream that shows each as it should."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,6 +81,39 @@ def test_records_without_a_name_are_not_one_photograph(tmp_path, home):
         shard_files.shard(tmp_path / f"{name}.tfrec", some)
     index = load(tmp_path)
     assert index["cluster"].nunique() == index["file"].nunique() == 4
+
+
+def test_names_that_are_no_ids_say_nothing_about_which_photograph_it_is(tmp_path, home):
+    for number in (0, 1):
+        some = [shard_files.kaggle(10 * number + i, image_name=f"{i}.jpg") for i in range(3)]
+        shard_files.shard(tmp_path / f"a{number}.tfrec", some)
+    again = [shard_files.kaggle(i, image_name="1") for i in (50, 51)]
+    shard_files.shard(tmp_path / "b.tfrec", again)
+    index = load(tmp_path)
+    assert set(index["image_id"]) == {""} and set(index["problem"]) == {""}
+    assert index["cluster"].nunique() == index["file"].nunique() == 8
+    assert list(index["name"])[:3] == ["0", "1", "2"]
+
+
+def test_large_numbers_of_patients_stay_apart(tmp_path, home):
+    some = [shard_files.kaggle(i, patient=1234560 + i) for i in range(3)]
+    shard_files.shard(tmp_path / "a.tfrec", some)
+    assert list(load(tmp_path)["patient_id"]) == ["1234560", "1234561", "1234562"]
+
+
+def test_a_shard_that_is_not_there_and_an_unfinished_set_stop_it(tmp_path, home):
+    place = shard_files.folder(tmp_path / "set", shards=3, each=2)
+    listed = [{"name": f"train0{n}-2.tfrec", "records": 2} for n in range(3)]
+    (place / "manifest.json").write_text(json.dumps({"shards": listed}))
+    assert len(load(place)) == 6
+    (place / "train01-2.tfrec").unlink()
+    with pytest.raises(shards.ShardError, match=r"train01-2\.tfrec is in the manifest, but not"):
+        load(place)
+    assert len(load(place, skip_damaged=True)) == 4
+    assert len(load(f"{place}/train0[02]*")) == 4  # what was asked for is there
+    (place / "writing.json").write_text("{}")
+    with pytest.raises(shards.ShardError, match="not finished"):
+        load(place)
 
 
 def test_unreadable_records_are_named_and_not_fatal(tmp_path, home):
@@ -212,6 +247,14 @@ def test_balanced_sampling_shows_the_rare_class_as_often(index, monkeypatch):
         monkeypatch.setattr(tfrecords, "RARE", rare)
         shown = np.concatenate([labels for _, labels in passes(index, settings, n=6)])
         assert len(shown) == 6 * 48 and 0.4 < shown.mean() < 0.6
+
+
+def test_timing_a_precision_reads_no_more_than_it_asks_for(index):
+    source = tfrecords.Records(index, numbers(index), SETTINGS, shuffle=False)
+    last = source.paths.pop()
+    source.paths.append(f"{last}.gone")  # reading on would stop at it
+    at, *_ = next(source.in_order(np.arange(8)))
+    assert list(at) == list(range(8))
 
 
 def test_class_weights_are_those_of_decoded_photographs(index):

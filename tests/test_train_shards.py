@@ -8,7 +8,19 @@ import pandas as pd
 import pytest
 import shard_files
 
-from skincnn import config, data, labels, models, person, predictions, runs, tfrecords, train
+from skincnn import (
+    config,
+    data,
+    labels,
+    models,
+    person,
+    predictions,
+    results_cli,
+    runs,
+    splits,
+    tfrecords,
+    train,
+)
 
 SMALL = config.RunConfig(
     model="two_conv",
@@ -65,7 +77,9 @@ def test_a_killed_run_ends_as_one_that_was_not(index, tmp_path, monkeypatch):
         patch.setattr(checkpoints.Checkpoints, "on_epoch_begin", dies)
         with pytest.raises(KeyboardInterrupt):
             fit(settings, index, tmp_path / "run")
+    before = pd.read_csv(tmp_path / "run" / "history.csv")["seconds"]
     again = fit(settings, index, tmp_path / "run")
+    assert list(again.history["seconds"][:2]) == list(before)  # they were not trained again
     columns = ["loss", "val_loss"]
     pd.testing.assert_frame_equal(again.history[columns], whole.history[columns])
     pd.testing.assert_frame_equal(again.predictions, whole.predictions)
@@ -109,7 +123,7 @@ def test_tables_of_facts_are_in_the_runs_command(place, home, tmp_path):
     index = tfrecords.load(place, [table], progress=False)
     run = fit(SMALL.replace(preset="two_conv", epochs=1), index, tmp_path / "run")
     assert run.info["data"]["facts"] == [str(table)]
-    assert f"--data set --facts {table} " in run.command
+    assert f"--data {place} --facts {table} " in run.command
 
 
 def test_one_class_against_all_others(tiny, home, tmp_path, plain_audit):
@@ -154,6 +168,29 @@ def _noise(number, content):
     return shard_files.jpeg(1000 + number)
 
 
+def test_a_run_that_knew_less_of_the_persons_is_another_run(place, home, tmp_path):
+    settings = SMALL.replace(metadata=True, epochs=1)
+    index = tfrecords.load(place, progress=False)
+    fit(settings, index, tmp_path / "run")
+    with pytest.raises(runs.RunError, match="what is known of the persons changed"):
+        fit(settings, index.assign(age="70"), tmp_path / "run")
+
+
+def test_hair_is_removed_once(place, home, tmp_path):
+    index = tfrecords.load(place, progress=False)
+    run = fit(SMALL.replace(hair_removal=True, epochs=1), index, tmp_path / "run")
+    _, stream = results_cli._answers_of_set(run, str(place), None, None, False)
+    found = {name: answer[1] for name, _, answer, *_ in stream}
+    own = run.predictions.set_index("file")["p_malignant"]
+    np.testing.assert_allclose([found[file] for file in own.index], own, atol=1e-6)
+
+
+def test_folds_of_ones_own_are_of_one_class_against_all_others_too(tiny, home, tmp_path):
+    index = splits.grouped(data.load(tiny, progress=False), 3)
+    run = fit(SMALL.replace(positive="red", epochs=1), index, tmp_path / "run")
+    assert run.classes == [labels.OTHER, "red"]
+
+
 def test_metadata_of_files_comes_from_their_table(ham, home, tmp_path):
     index = data.load(ham, progress=False)
     facts = person.of(index)
@@ -193,6 +230,10 @@ def test_a_network_that_sees_a_person_saves_and_loads(tmp_path):
 def test_copies_of_records_are_refused(index, tmp_path, setting):
     with pytest.raises(ValueError, match="sampling=balanced"):
         fit(SMALL.replace(**{setting: 5}), index, tmp_path / "run")
+    with pytest.raises(ValueError, match="split_first is about copies"):
+        fit(SMALL.replace(protocol="split_first"), index, tmp_path / "run")
+    with pytest.raises(data.DataError, match="is in shards, and this needs files"):
+        data.paths(index)
 
 
 def test_unlabelled_records_do_not_train(tmp_path, home):
