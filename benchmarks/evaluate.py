@@ -79,7 +79,7 @@ def lesions(n: int, rng: np.random.Generator) -> pd.DataFrame:
     powers = np.exp(logits + rng.normal(size=logits.shape) / 2)
     columns = [labels.column(name) for name in names]
     table = pd.DataFrame(powers / powers.sum(axis=1, keepdims=True), columns=columns)
-    return table.assign(file="", group=group.astype(str), label=names[label][group])
+    return table.assign(file="", seed=0, group=group.astype(str), label=names[label][group])
 
 
 def coverage(repetitions: int, replicates: int) -> None:

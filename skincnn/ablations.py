@@ -203,7 +203,7 @@ def _on(settings: config.RunConfig, name: str, changes: Mapping) -> config.RunCo
 
 def _trained(index, wanted: dict, folder: Path, progress: bool) -> dict:
     """The inner part's predictions of each of several trainings, made unless they are there."""
-    with train.alone_in(folder):
+    with runs.alone_in(folder):
         first = next(iter(wanted.values())).replace(protocol="clean")
         photographs = data.usable(index)
         if "fold" not in photographs:

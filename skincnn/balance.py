@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 
 # The published recipe: (name of an Augmentor.Pipeline method, its arguments), applied in order.
 OPERATIONS = (("rotate", {"probability": 0.7, "max_left_rotation": 10, "max_right_rotation": 10}),)
-# Hardly any loss, colour at full resolution. At Pillow's defaults (75, colour halved) a copy looks
-# softer than a photograph, and the rarer a class, the more of it is copies: a model could tell.
-JPEG = {"quality": 95, "subsampling": "4:4:4"}
 SMALL_JOB = 200  # copies; below, starting processes takes longer than they save
 PARTIAL = ".skincnn-copies-"  # how the name of an unfinished folder begins
 STALE = 3600  # seconds without a new file after which an unfinished folder's run is dead
@@ -168,7 +165,7 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
         "copies": wanted,
         "operations": [list(step) for step in operations],
         "seed": seed,
-        "jpeg": JPEG,
+        "jpeg": images.JPEG,
         "versions": {"Augmentor": Augmentor.__version__, "Pillow": PIL.__version__},
     }
     text = json.dumps(request, indent=1)
@@ -310,7 +307,7 @@ def _draw(task, folder: Path, steps: list, seed: int) -> list[tuple[int, int, st
                 except Exception as error:
                     raise ValueError(f"{path}: {type(step).__name__} failed: {error}") from error
         content = io.BytesIO()
-        (copy if copy.mode == "RGB" else copy.convert("RGB")).save(content, "JPEG", **JPEG)
+        (copy if copy.mode == "RGB" else copy.convert("RGB")).save(content, "JPEG", **images.JPEG)
         (folder / name).write_bytes(content.getvalue())
         facts.append((*copy.size, hashlib.sha256(content.getvalue()).hexdigest()))
     return facts

@@ -31,8 +31,9 @@ class Checkpoints(keras.callbacks.Callback):
         seed: of dropout and augmentation, together with the epoch's number.
         others: the run's other callbacks, whose state is saved too.
         on_epoch: called with the history (a list of one dictionary an epoch) after each save.
-        keep: whose weights are `best_weights`: of the epoch with the `lowest_loss` in validation,
-            or of the `last`.
+        keep: whose weights are `best_weights`: of the epoch with the `lowest_loss` or the
+            `highest_auc` in validation, or of the `last`.
+        writes: False keeps the state in memory alone: of several processes one writes.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Checkpoints(keras.callbacks.Callback):
         others: list,
         on_epoch=lambda history: None,
         keep: str = "lowest_loss",
+        writes: bool = True,
     ):
         super().__init__()
         self.folder = Path(folder)
@@ -49,6 +51,7 @@ class Checkpoints(keras.callbacks.Callback):
         self.others = [c for c in others if isinstance(c, _STATEFUL)]
         self.on_epoch = on_epoch
         self.keep = keep
+        self.writes = writes
         self.history: list[dict] = []
         self.found = 0  # epochs that an earlier call trained
         self.epoch = 0  # the epoch that runs, from 0; the input pipeline asks for it
@@ -125,15 +128,18 @@ class Checkpoints(keras.callbacks.Callback):
             {"epoch": epoch + 1, **row, "learning_rate": self._rate, "seconds": seconds}
         )
         # a loss that is no number is no improvement, and nothing is compared with it
-        known = [r["val_loss"] for r in self.history if np.isfinite(r["val_loss"])]
-        improved = bool(known) and row["val_loss"] == min(known)
+        watched, best = ("val_auc", max) if self.keep == "highest_auc" else ("val_loss", min)
+        known = [r[watched] for r in self.history if np.isfinite(r[watched])]
+        improved = bool(known) and row[watched] == best(known)
         improved |= self.keep == "last"
         if improved or self._best is None:
             with self._averaged():
                 self._best = self.model.get_weights()
         self.stopped = bool(self.model.stop_training)
-        self._save(epoch + 1, improved)
-        self.on_epoch(self.history)
+        if self.writes:
+            with _undistributed():
+                self._save(epoch + 1, improved)
+            self.on_epoch(self.history)
 
     def _save(self, number: int, improved: bool) -> None:
         place = self.folder / f"epoch_{number:04d}"
@@ -155,6 +161,17 @@ class Checkpoints(keras.callbacks.Callback):
         temporary.rename(place)
         for old in sorted(self.folder.glob("epoch_*"))[:-2]:
             shutil.rmtree(old)
+
+
+@contextlib.contextmanager
+def _undistributed():
+    """What is made in this block is this process's own: the others would have to make it too."""
+    layout = keras.distribution.distribution()
+    keras.distribution.set_distribution(None)
+    try:
+        yield
+    finally:
+        keras.distribution.set_distribution(layout)
 
 
 def _is_seed(variable) -> bool:

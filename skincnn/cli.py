@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from skincnn import __version__, config, experiment_cli, options, results_cli
+from skincnn import __version__, config, experiment_cli, options, results_cli, shards_cli
 
 app = typer.Typer(
     help=f"Classify photographs of skin lesions, with figures that hold.\n\n{options.NOTICE}",
@@ -23,7 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(experiment_cli.experiment, name="experiment")
 app.add_typer(results_cli.results)  # as commands of its own
-Downloadable = StrEnum("Downloadable", {"isic9": "isic9"})
+app.add_typer(shards_cli.shards)
+Downloadable = StrEnum("Downloadable", {"isic9": "isic9", "isic_archive": "isic-archive"})
 
 
 def main() -> None:
@@ -100,11 +101,33 @@ def fetch(
     name: Annotated[Downloadable, typer.Argument(help="The set.")],
     out: Annotated[Path | None, typer.Option(help="Where to; default data/raw/NAME.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Fetch again what is there.")] = False,
+    diagnosis: Annotated[
+        list[str] | None,
+        typer.Option(help="isic-archive: one of the nine classes, several times; default all."),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, help="isic-archive: photographs of each; 0 for all.")
+    ] = 0,
+    search: Annotated[
+        str | None, typer.Option(help="isic-archive: what else they must be; default dermoscopic.")
+    ] = None,
 ) -> None:
-    """Fetch a real set from Kaggle; interrupted, the same command goes on.
+    """Fetch a real set, from Kaggle or the ISIC archive; interrupted, the same command goes on.
 
     Example: skincnn download isic9
+
+    Example: skincnn download isic-archive --diagnosis "seborrheic keratosis" --limit 200
     """
+    if name is Downloadable.isic_archive:
+        from skincnn import archive
+
+        if force:
+            raise ValueError("--force is for isic9: of the archive remove the folder")
+        query = archive.DERMOSCOPIC if search is None else search
+        print(archive.fetch(diagnosis or (), limit, out, query))
+        return
+    if diagnosis or limit or search is not None:
+        raise ValueError("--diagnosis, --limit and --search are for isic-archive")
     from skincnn import download
 
     print(download.fetch(name.value, out, force=force))
@@ -167,6 +190,11 @@ def train_run(
     fold: Annotated[int | None, typer.Option(min=0, help="Held out by protocol clean.")] = None,
     precision: options.HowPrecise = None,
     more: options.Set = None,
+    facts: options.Facts = None,
+    skip_damaged: options.SkipDamaged = False,
+    coordinator: options.Coordinator = "",
+    processes: options.Processes = 1,
+    process: options.Process = 0,
     tensorboard: Annotated[bool, typer.Option(help="Write logs for TensorBoard too.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -185,15 +213,20 @@ def train_run(
         fold=fold,
         precision=precision,
     )
-    from skincnn import data, evaluate, train
+    from skincnn import data, distribute, evaluate, train
 
-    index = options.load(source, quiet=as_json)
+    if coordinator or processes > 1:
+        distribute.join(coordinator, processes, process)
+        as_json = as_json and distribute.first()
+    index = options.load(source, as_json, facts, skip_damaged)
     folder = out or train.default_folder(settings, index)
     if not as_json:
         print(f"{len(data.usable(index))} photographs of {index.attrs['name']} → {folder}")
     with options.told_when_stopped():
         verbose = 0 if as_json else "auto"
         run = train.fit(settings, index, folder, verbose=verbose, tensorboard=tensorboard)
+    if not distribute.first():
+        return
     if as_json:
         print(json.dumps({"run": str(folder), **run.metrics}, indent=1))
     else:
@@ -213,6 +246,8 @@ def cross_validate(
     batch_size: options.BatchSize = None,
     precision: options.HowPrecise = None,
     more: options.Set = None,
+    facts: options.Facts = None,
+    skip_damaged: options.SkipDamaged = False,
     keep_models: Annotated[bool, typer.Option(help="Leave the weights in outputs/local.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -232,7 +267,7 @@ def cross_validate(
     )
     from skincnn import crossval, evaluate
 
-    index = options.load(source, quiet=as_json)
+    index = options.load(source, as_json, facts, skip_damaged)
     folder = out or crossval.default_folder(settings, index)
     with options.told_when_stopped():
         run = crossval.run(

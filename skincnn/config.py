@@ -13,7 +13,7 @@ OPTIMIZERS = ("adam", "adamw", "sgd")
 LOSSES = ("cross_entropy", "focal")
 SCHEDULES = ("constant", "cosine")
 SAMPLINGS = ("plain", "balanced")
-KEEPS = ("lowest_loss", "last")
+KEEPS = ("lowest_loss", "last", "highest_auc")
 DATA_VARIABLE = "SKINCNN_DATA"  # one set's folder, or a folder that holds several sets
 
 
@@ -66,7 +66,8 @@ class RunConfig:
     plateau_factor: float = 0.5  # the rate is multiplied by this; 0 patience switches it off
     min_learning_rate: float = 1e-5  # the rate is never lowered below this
     early_stopping: int = 0  # epochs without a better validation loss before the end; 0 is off
-    keep: str = "lowest_loss"  # lowest_loss (in validation) | last: whose epoch's weights stay
+    # lowest_loss or highest_auc (of two classes) in validation, or last: whose weights stay
+    keep: str = "lowest_loss"
     precision: str = "auto"  # auto | float32 | mixed_bfloat16: the faster differs by network
     # --- transfer: for the networks of `backbones` ---
     weights: str = ""  # imagenet, a file of weights or a saved backbone; "" trains from scratch
@@ -90,6 +91,14 @@ class RunConfig:
     mixup: float = 0.0  # alpha of the share in which two photographs are mixed; 0 is off
     cutmix: float = 0.0  # the same, for a rectangle of one in another
     hair_removal: bool = False  # dark hairs are painted over when a photograph is read
+    # --- rare positives ---
+    positive: str = ""  # this class against all others; "" tells all classes apart
+    initial_bias: bool = False  # the classifier starts with the classes' shares, not with even ones
+    metadata: bool = False  # age, sex and site are a second input
+    # --- several devices or machines: see docs/machines.md ---
+    devices: int = 1  # of this machine that share a batch
+    readers: int = 1  # streams that share a batch, each of its own shards; a process has some
+    # --- prediction ---
     views: int = 1  # 8: predictions are means over the photograph's turns and mirrorings
 
     def __post_init__(self):
@@ -108,7 +117,7 @@ class RunConfig:
             if value not in allowed:
                 choices = ", ".join(map(str, allowed))
                 raise ValueError(f"{name}={value!r}: choose one of {choices}")
-        for name in ("image_size", "batch_size", "epochs"):
+        for name in ("image_size", "batch_size", "epochs", "devices", "readers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)!r}: must be at least 1")
         for name in ("validation_fraction", "inner_fraction"):
@@ -132,6 +141,10 @@ class RunConfig:
             raise ValueError(
                 f"optimizer={self.optimizer!r}: weight_decay and layer_decay need adamw"
             )
+        for name in ("devices", "readers"):
+            if self.batch_size % getattr(self, name):
+                value = getattr(self, name)
+                raise ValueError(f"{name}={value}: must divide batch_size={self.batch_size}")
         if self.folds < 2:
             raise ValueError(f"folds={self.folds!r}: must be at least 2")
         held_out = self.folds if self.protocol == "clean" else 1  # the published split has one fold
@@ -233,6 +246,15 @@ PRESETS["transfer_dermoscopy"] = PRESETS["transfer"] | {
     "sampling": "balanced",
     "epochs": 12,
     "views": 8,
+}
+# One class among many others, judged by its AUC.
+PRESETS["melanoma"] = PRESETS["transfer"] | {
+    "image_size": 128,
+    "positive": "melanoma",
+    "sampling": "balanced",
+    "augment": "dermoscopy",
+    "keep": "highest_auc",
+    "epochs": 10,
 }
 
 

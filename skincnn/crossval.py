@@ -60,9 +60,10 @@ def run(
         raise ValueError(f"seeds={seeds}: each may stand there once")
     settings = settings.replace(protocol="clean", fold=0, seed=seeds[0])
     folder = Path(folder or default_folder(settings, index))
-    with train.alone_in(folder):
+    with runs.alone_in(folder):
         if "fold" not in index:
             index = train.grouped(settings, index)
+        index = data.against_rest(index, settings.positive)
         tasks = [
             (folder / "folds" / f"fold{k}_seed{seed}.csv", settings.replace(fold=k, seed=seed))
             for seed in seeds
@@ -173,8 +174,9 @@ def _together(settings, index: pd.DataFrame, folder: Path, tables: list[Path]) -
         )
     precision = ", ".join(sorted({facts["precision_used"] for facts in made.values()}))
     whole = runs.describe(settings, index, data.classes(index), precision)
-    name, given = whole["data"]["name"], runs.identity(settings, index)["data"]
-    whole["data"] = {"name": name, "photographs": int(index["fold"].notna().sum()), **given}
+    kept = {n: whole["data"][n] for n in ("name", *runs.SAID) if n in whole["data"]}
+    given = runs.identity(settings, index)["data"]
+    whole["data"] = {**kept, "photographs": int(index["fold"].notna().sum()), **given}
     whole["seeds"] = sorted({facts["config"]["seed"] for facts in made.values()})
     whole["folds"] = {stem: facts["table_sha256"] for stem, facts in made.items()}
     runs.write_json(folder / "config.json", whole)

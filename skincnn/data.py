@@ -24,7 +24,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from skincnn import config, folders, images, labelled, official, sample
-from skincnn.labels import ISIC9, image_id
+from skincnn.labels import ISIC9, OTHER, image_id
 
 NAMES = ("isic9", "sample")
 COLUMNS = [
@@ -182,6 +182,20 @@ def classes(index: pd.DataFrame) -> list[str]:
     return sorted(usable(index)["label"].unique())
 
 
+def against_rest(index: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The index with one class against all others, which become `labels.OTHER`; "" leaves it.
+
+    Raises:
+        DataError: no row has the class.
+    """
+    if not name:
+        return index
+    if not (index["label"] == name).any():
+        raise DataError(f"positive={name!r} is none of the classes: {', '.join(classes(index))}")
+    blank = index["label"] == ""
+    return index.assign(label=index["label"].where(blank | (index["label"] == name), OTHER))
+
+
 def counts(index: pd.DataFrame) -> pd.DataFrame:
     """Usable photographs by class (rows) and split (columns), with totals."""
     table = pd.crosstab(usable(index)["label"], usable(index)["split"])
@@ -193,6 +207,8 @@ def counts(index: pd.DataFrame) -> pd.DataFrame:
 
 def paths(index: pd.DataFrame) -> list[Path]:
     """Where each row's file is on this machine."""
+    if "shard" in index:
+        raise DataError(f"{index.attrs.get('root')} is in shards, and this needs files")
     if "root" not in index.attrs:
         raise DataError("This index has lost its attrs['root']: copy attrs after joining tables.")
     root = Path(index.attrs["root"])

@@ -177,14 +177,30 @@ def _import_kagglehub() -> None:
         ) from None
 
 
-def _probe() -> None:
-    """Raise where Kaggle cannot be reached: its client sets no time limit of its own."""
+def reachable(address: str, name: str) -> None:
+    """Say in seconds whether somebody answers at an address: clients try for minutes.
+
+    Raises:
+        DownloadError: nobody does; the message says why.
+    """
+    try:
+        _within(_PROBE_SECONDS, _asked, address)
+    except OSError as error:
+        raise DownloadError(_explain(error, name)) from None
+
+
+def _asked(address: str) -> None:
     import requests
-    from kagglesdk import kaggle_env
 
     # Any answer will do, and requests knows of proxies, which a bare socket does not.
-    endpoint = kaggle_env.get_endpoint(kaggle_env.get_env())
-    requests.head(endpoint, timeout=_PROBE_SECONDS, allow_redirects=False)
+    requests.head(address, timeout=_PROBE_SECONDS, allow_redirects=False)
+
+
+def _probe() -> None:
+    """Raise where Kaggle cannot be reached: its client sets no time limit of its own."""
+    from kagglesdk import kaggle_env
+
+    _asked(kaggle_env.get_endpoint(kaggle_env.get_env()))
 
 
 def _locate(info: SetInfo) -> _Archive:
@@ -380,11 +396,11 @@ def _one_line(name: str, info: SetInfo, destination: Path) -> Iterator[None]:
         raise DownloadError(text) from (None if isinstance(error, DownloadError) else error)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: Exception, who: str = "Kaggle") -> str:
     if isinstance(error, DownloadError):
         return str(error)
     if isinstance(error, TimeoutError):
-        return f"Kaggle cannot be reached ({error}): this machine seems to be offline"
+        return f"{who} cannot be reached ({error}): this machine seems to be offline"
     if isinstance(error, OSError) and error.strerror:
         return ": ".join(filter(None, [error.filename and str(error.filename), error.strerror]))
 
@@ -397,11 +413,11 @@ def _explain(error: Exception) -> str:
             hint = "the set is public: is there an old token in ~/.kaggle or KAGGLE_API_TOKEN?"
         elif status == 404:
             hint = "the set is not there any more"
-        return f"Kaggle answered HTTP {status} ({hint})"
+        return f"{who} answered HTTP {status} ({hint})"
     if isinstance(error, requests.exceptions.SSLError):
-        return "Kaggle's certificate was not accepted (does this network have a proxy?)"
+        return f"The certificate of {who} was not accepted (does this network have a proxy?)"
     if isinstance(error, requests.Timeout):
-        return "Kaggle cannot be reached (no answer in time): this machine seems to be offline"
+        return f"{who} cannot be reached (no answer in time): this machine seems to be offline"
     if isinstance(error, requests.ConnectionError):
         reasons = {
             "resolve": "its name is not known here",
@@ -411,5 +427,5 @@ def _explain(error: Exception) -> str:
         }
         said = str(error).lower()
         reason = next((why for word, why in reasons.items() if word in said), "connection broken")
-        return f"Kaggle cannot be reached ({reason}): this machine seems to be offline"
-    return f"Kaggle's answer makes no sense ({type(error).__name__}: {error})"
+        return f"{who} cannot be reached ({reason}): this machine seems to be offline"
+    return f"The answer of {who} makes no sense ({type(error).__name__}: {error})"

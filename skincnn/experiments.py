@@ -60,7 +60,7 @@ def leakage(
     if not 1 <= seeds <= settings.folds:
         raise ValueError(f"seeds={seeds!r}: choose 1…{settings.folds}, each has a clean fold")
     folder = Path(folder or default_folder(index))
-    with train.alone_in(folder):
+    with runs.alone_in(folder):
         photographs, dealt = data.usable(index), None
         rows = []
         for turn in range(seeds):  # seed by seed: interrupted, what is there can be compared
@@ -126,7 +126,7 @@ def scoreboards(
     folder = Path(folder or default_folder(index, "scoreboards"))
     found = audit.run(index, with_shortcuts=False, progress=progress)
     clean = audit.clean(found.index)[0]
-    with train.alone_in(folder):
+    with runs.alone_in(folder):
         several = {}
         for settings in networks:
             name = settings.preset

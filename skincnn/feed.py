@@ -20,6 +20,7 @@ class Feed:
             needs.
         settings: of the run: batch size, sampling, mixing, class weights, seed.
         shuffle: False shows every row once, in their order, unmixed and unweighted.
+        people: float32 (N, `person.WIDTH`), a second input; None for none.
     """
 
     def __init__(
@@ -28,19 +29,18 @@ class Feed:
         labels: np.ndarray,
         settings: config.RunConfig,
         shuffle: bool = True,
+        people: np.ndarray | None = None,
     ):
+        # an empty part of a batch would stop a device
+        self.shown = len(labels) // settings.devices * settings.devices
         if not shuffle:
             settings = config.RunConfig(batch_size=settings.batch_size)
         self.pixels, self.labels, self.settings, self.shuffle = pixels, labels, settings, shuffle
+        self.people = people
         self.mixes = bool(settings.mixup or settings.cutmix)
         if self.mixes and labels.ndim == 1:
             raise ValueError("mixing needs labels as shares of classes, (N, classes)")
-        numbers = labels.argmax(axis=1) if labels.ndim == 2 else labels
-        counts = np.bincount(numbers)
-        # of mean 1 over the photographs, so that the learning rate means the same
-        weights = len(numbers) / np.maximum(counts, 1) / (counts > 0).sum()
-        self.weights = weights[numbers].astype(np.float32) if settings.class_weights else None
-        self.chances = weights[numbers] / len(numbers)
+        self.weights, self.chances = weighed(labels, settings)
 
     @property
     def sample(self) -> tuple:
@@ -49,12 +49,12 @@ class Feed:
 
     def __len__(self) -> int:
         """Batches an epoch."""
-        return -(-len(self.labels) // self.settings.batch_size)
+        return -(-self.shown // self.settings.batch_size)
 
     def order(self, epoch: int) -> np.ndarray:
         """Rows of an epoch: each once, or drawn so that every class comes as often."""
         rng, n = np.random.default_rng([self.settings.seed, epoch]), len(self.labels)
-        if self.settings.sampling == "balanced":
+        if self.chances is not None:
             return rng.choice(n, n, p=self.chances)
         order = np.arange(n)
         if self.shuffle:
@@ -65,23 +65,53 @@ class Feed:
         """Batches (pixels, labels) or, with class weights, (pixels, labels, weights): uint8 or, if
         mixed, float32 (B, H, W, 3) in 0…255; int32 (B,) or float32 (B, classes); float32 (B,)."""
         rng = np.random.default_rng([self.settings.seed, number, 1])
-        order, size = self.order(number), self.settings.batch_size
+        order, size = self.order(number)[: self.shown], self.settings.batch_size
         for start in range(0, len(order), size):
             yield self._batch(order[start : start + size], rng)
+
+    def in_order(self, only: np.ndarray | None = None) -> Iterator[tuple]:
+        """Every photograph once, or those of some rows: rows int (B,), pixels (B, H, W, 3), people
+        or None."""
+        rows, size = np.arange(len(self.pixels)), self.settings.batch_size
+        rows = rows if only is None else only
+        for start in range(0, len(rows), size):
+            at = rows[start : start + size]
+            yield at, self.pixels[at], None if self.people is None else self.people[at]
 
     def _batch(self, rows: np.ndarray, rng: np.random.Generator) -> tuple:
         pixels, labels = self.pixels[rows], self.labels[rows]
         weights = None if self.weights is None else self.weights[rows]
         if self.mixes:
-            kinds = [k for k in ("mixup", "cutmix") if getattr(self.settings, k)]
-            kind = kinds[int(rng.integers(len(kinds)))]
-            mix = {"mixup": mixup, "cutmix": cutmix}[kind]
-            alpha, partner = getattr(self.settings, kind), rng.permutation(len(rows))
-            pixels, share = mix(pixels.astype(np.float32), partner, alpha, rng)
-            labels = share * labels + (1 - share) * labels[partner]
-            if weights is not None:
-                weights = share * weights + (1 - share) * weights[partner]
-        return (pixels, labels) if weights is None else (pixels, labels, weights)
+            pixels, labels, weights = mixed(pixels, labels, weights, self.settings, rng)
+        x = pixels if self.people is None else (pixels, self.people[rows])
+        return (x, labels) if weights is None else (x, labels, weights)
+
+
+def weighed(labels: np.ndarray, settings: config.RunConfig) -> tuple:
+    """How much each photograph counts, float32 (N,), with class weights, else None; and the chance
+    of each to be drawn, float64 (N,), with balanced sampling, else None."""
+    numbers = labels.argmax(axis=1) if labels.ndim == 2 else labels
+    counts = np.bincount(numbers)
+    # of mean 1 over the photographs, so that the learning rate means the same
+    weights = (len(numbers) / np.maximum(counts, 1) / (counts > 0).sum())[numbers]
+    return (
+        weights.astype(np.float32) if settings.class_weights else None,
+        weights / len(numbers) if settings.sampling == "balanced" else None,
+    )
+
+
+def mixed(pixels, labels, weights, settings: config.RunConfig, rng) -> tuple:
+    """A batch mixed with itself as the settings say: pixels, shares of classes and, where there are
+    any, weights."""
+    kinds = [kind for kind in ("mixup", "cutmix") if getattr(settings, kind)]
+    kind = kinds[int(rng.integers(len(kinds)))]
+    mix = {"mixup": mixup, "cutmix": cutmix}[kind]
+    alpha, partner = getattr(settings, kind), rng.permutation(len(pixels))
+    pixels, share = mix(pixels.astype(np.float32), partner, alpha, rng)
+    labels = share * labels + (1 - share) * labels[partner]
+    if weights is not None:
+        weights = share * weights + (1 - share) * weights[partner]
+    return pixels, labels, weights
 
 
 def mixup(pixels, partner, alpha: float, rng) -> tuple[np.ndarray, np.float32]:

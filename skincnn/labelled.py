@@ -92,6 +92,13 @@ def read(path: Path) -> tuple[pd.DataFrame, list[tuple[str, str]]]:
     return found, ignored
 
 
+def keys(table: pd.DataFrame) -> pd.Series | None:
+    """Which photograph each row of a table is about, by name without ending; None if it names
+    none."""
+    name = _id_column(table)
+    return None if name is None else table[name].map(_key)
+
+
 def classes(path: Path) -> set[str]:
     """The labels a table has, as it spells them and as the folders do."""
     table = pd.read_csv(path, dtype=str, keep_default_na=False)

@@ -22,6 +22,8 @@ ISIC9 = {
     "vascular lesion": "VASC",
 }
 
+OTHER = "other"  # all classes but the one that is looked for
+POSITIVE = ("melanoma", "malignant")  # the class that is looked for, the first of these there is
 
 # What other tables call the nine: HAM10000's `dx`, and the codes above, whatever their case.
 _NAMES = {code.lower(): name for name, code in ISIC9.items()} | {"akiec": "actinic keratosis"}
@@ -33,6 +35,11 @@ def name(text: str) -> str:
     HAM10000's `akiec` holds intraepithelial carcinomas (Bowen's disease) too.
     """
     return _NAMES.get(text.strip().lower(), text.strip())
+
+
+def positive(classes) -> str | None:
+    """Which of some classes is looked for, or None."""
+    return next((name for name in POSITIVE if name in classes), None)
 
 
 def column(label: str) -> str:

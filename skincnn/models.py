@@ -12,6 +12,7 @@ from keras import layers
 
 from skincnn import augment, backbones
 
+PERSON_UNITS = 16  # what is known of a person, as wide as the classifier sees it
 MIN_SIZE = 16  # pixels a side: four poolings leave one
 
 
@@ -69,17 +70,20 @@ class _Seeded:
             units, activation="relu", kernel_initializer=self._glorot(), dtype=self.dtype
         )
 
+    def join(self, *several):
+        return layers.Concatenate(dtype=self.dtype)(several)
+
     def dropout(self, rate: float):
         return layers.Dropout(rate, seed=next(self.seeds), dtype=self.dtype)
 
-    def probabilities(self, classes: int, name: str | None = None):
+    def probabilities(self, classes: int):
         # float32 whatever the rest computes in: softmax in 8 bits of mantissa loses the small ones.
         return layers.Dense(
             classes,
             activation="softmax",
             kernel_initializer=self._glorot(),
             dtype="float32",
-            name=name,
+            name="classifier",
         )
 
 
@@ -131,6 +135,7 @@ def build(
     dtype: str = "float32",
     weights: str = "",
     dropout: float = 0.2,
+    people: int = 0,
 ) -> keras.Model:
     """Build a network; the same seed gives the same fresh weights.
 
@@ -143,10 +148,11 @@ def build(
         dtype: Keras dtype policy, `float32` or `mixed_bfloat16`.
         weights: of the backbone (see `backbones.build`).
         dropout: before a backbone's classifier.
+        people: numbers about the person, as a second input beside the photograph; 0 for none.
 
     Returns:
-        A model from (B, image_size, image_size, 3) in 0…255 to (B, classes) probabilities. A
-        backbone is its layer `backbone`, its classifier the layer `classifier`.
+        A model from (B, image_size, image_size, 3) in 0…255, or from that and (B, people), to (B,
+        classes) probabilities. A backbone is its layer `backbone`; the last layer is `classifier`.
 
     Raises:
         ValueError: unknown name, fewer than 2 classes, or a picture too small for the network.
@@ -167,7 +173,7 @@ def build(
             backbones.build(name, weights, seed, dtype),
             layers.GlobalAveragePooling2D(dtype=dtype, name="features"),
             make.dropout(dropout),
-            make.probabilities(classes, name="classifier"),
+            make.probabilities(classes),
         ]
     else:
         raise ValueError(
@@ -176,6 +182,11 @@ def build(
         )
     inputs = keras.Input((image_size, image_size, 3), name="photograph")
     outputs = inputs
-    for layer in [*augment.layers(recipe, seed), *stack]:
+    *stack, last = [*augment.layers(recipe, seed), *stack]
+    for layer in stack:
         outputs = layer(outputs)
-    return keras.Model(inputs, outputs, name=name)
+    if people:
+        person = keras.Input((people,), name="person")
+        told = make.dense(PERSON_UNITS)(person)
+        return keras.Model([inputs, person], last(make.join(outputs, told)), name=name)
+    return keras.Model(inputs, last(outputs), name=name)

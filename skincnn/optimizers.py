@@ -26,9 +26,26 @@ def compile_model(model: keras.Model, settings: config.RunConfig, steps: int = 1
     model.compile(
         optimizer(settings, steps, _depths(model)),
         loss(settings) if soft else keras.losses.SparseCategoricalCrossentropy(),
-        metrics=[accuracy("accuracy")],
+        metrics=[accuracy("accuracy"), *([AUC()] if model.output_shape[-1] == 2 else [])],
     )
     return model
+
+
+@keras.saving.register_keras_serializable(package="skincnn")
+class AUC(keras.metrics.AUC):
+    """Area under the ROC curve of two classes, the same whichever of them is looked for.
+
+    Keras's sums up 200 thresholds, which is near enough to follow a training; figures come from
+    `evaluate`.
+    """
+
+    def __init__(self, name: str = "auc", **options):
+        super().__init__(name=name, **options)
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_true = keras.ops.convert_to_tensor(y_true)
+        shares = len(y_true.shape) == 2 and y_true.shape[-1] == 2
+        return super().update_state(y_true[:, 1] if shares else y_true, y_pred[:, 1], sample_weight)
 
 
 def soft_labels(settings: config.RunConfig) -> bool:

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,6 +18,19 @@ Data = Annotated[
         "--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."
     ),
 ]
+Facts = Annotated[
+    list[Path] | None,
+    typer.Option("--facts", help="Of shards: a table by the photographs' names; several times."),
+]
+Coordinator = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="Of several processes the first; auto on a TPU VM.")
+]
+Processes = Annotated[int, typer.Option(min=1, help="How many train together, on JAX.")]
+Process = Annotated[int, typer.Option(min=0, help="The number of this one.")]
+SkipDamaged = Annotated[
+    bool, typer.Option("--skip-damaged", help="Go on without shards that lost records.")
+]
+SHARDS = (".tfrec", ".tfrecord", ".tfrecords")  # as shards.ENDINGS, which needs TensorFlow
 Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
 Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
 Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
@@ -58,19 +72,46 @@ def facts_of(name: str, column: str, quiet: bool):
 
 
 @contextlib.contextmanager
-def told_when_stopped():
+def told_when_stopped(what: str = "epoch"):
     try:
         yield
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from the last finished epoch.", file=sys.stderr)
+        print(
+            f"\nStopped. The same command goes on from the last finished {what}.", file=sys.stderr
+        )
         raise
 
 
-def load(name: str | None, quiet: bool = False):
-    """The index, with what was set aside told on stderr."""
+def shards_in(name: str | None) -> str | None:
+    """The place of a set in shards that a name, folder or pattern means; None for other sets."""
     from skincnn import data
 
-    index = data.load(name, progress=not quiet)
+    if name is not None and ("://" in name or name.endswith(SHARDS) or "*" in name):
+        return name
+    place = data.find(name)[1]
+    some = place.iterdir() if place.is_dir() else ()
+    return str(place) if any(p.suffix in SHARDS and p.name[0] != "." for p in some) else None
+
+
+def load(
+    name: str | None,
+    quiet: bool = False,
+    facts: list[Path] | None = None,
+    skip_damaged: bool = False,
+):
+    """The index of a set of files or of shards, with what was set aside told on stderr."""
+    from skincnn import data
+
+    if place := shards_in(name):
+        from skincnn import tfrecords
+
+        index = tfrecords.load(place, facts or [], skip_damaged, progress=not quiet)
+        for problem in index.attrs["without"]:
+            print(f"without {problem}", file=sys.stderr)
+    elif facts or skip_damaged:
+        raise ValueError("--facts and --skip-damaged are for sets in TFRecord shards")
+    else:
+        index = data.load(name, progress=not quiet)
     aside = data.set_aside(index)
     if len(aside):
         print(f"{len(aside)} set aside or passed over:", file=sys.stderr)

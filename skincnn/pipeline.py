@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 from tqdm import tqdm
 
-from skincnn import config, data, feed, hair, images
+from skincnn import config, data, distribute, feed, hair, images
 
 MEMORY_SHARE = 0.4  # of what is free now; beyond that, decoded pixels go to disk
 
@@ -93,6 +93,41 @@ def _decode_into(
             pass
 
 
+def source(
+    rows: pd.DataFrame,
+    numbers: np.ndarray,
+    settings: config.RunConfig,
+    shuffle: bool = True,
+    people: np.ndarray | None = None,
+    progress: bool = True,
+):
+    """What a network is shown of some rows: a `feed.Feed` of decoded photographs, or, of a set in
+    shards, `tfrecords.Records`, which decode what an epoch asks for.
+
+    Args:
+        rows: of an index, with its `attrs`.
+        numbers: labels, as both take them.
+        settings: of the run.
+        shuffle: False shows every row once, unmixed and unweighted.
+        people: float32 (N, `person.WIDTH`), a second input; None for none.
+        progress: show a progress bar.
+    """
+    if "shard" in rows:
+        from skincnn import tfrecords  # TensorFlow, which another backend can do without
+
+        share = distribute.process(), distribute.processes()
+        parts = distribute.parts(settings.devices)
+        return tfrecords.Records(rows, numbers, settings, shuffle, people, share, parts)
+    if settings.readers > 1 or distribute.processes() > 1:
+        raise ValueError(
+            "several readers or processes need a set in shards: skincnn tfrecords --from SET"
+        )
+    pixels = decode(
+        rows, settings.image_size, progress=progress, hair_removal=settings.hair_removal
+    )
+    return feed.Feed(pixels, numbers, settings, shuffle, people)
+
+
 def labels(index: pd.DataFrame, classes: list[str]) -> np.ndarray:
     """Class numbers, int32 (N,).
 
@@ -134,11 +169,11 @@ def batches(
     return stream(feed.Feed(pixels, numbers, settings, shuffle=shuffle), epoch)
 
 
-def stream(source: feed.Feed, epoch: Callable[[], int] | None = None):
+def stream(source, epoch: Callable[[], int] | None = None):
     """What a feed shows, for the backend that trains.
 
     Args:
-        source: of the batches.
+        source: a `feed.Feed` or `tfrecords.Records`.
         epoch: tells the number of the epoch that begins; None counts the passes from 0.
 
     Returns:
@@ -147,21 +182,21 @@ def stream(source: feed.Feed, epoch: Callable[[], int] | None = None):
     """
     passes = iter(range(2**31))
     number = epoch or (lambda: next(passes))
+    if not isinstance(source, feed.Feed):
+        return source.dataset(number)
     if keras.config.backend() != "tensorflow":
         return _Batches(source, number)
     import tensorflow as tf
 
-    shapes = [(None, *array.shape[1:]) for array in source.sample]
-    signature = tuple(
-        tf.TensorSpec(shape, array.dtype)
-        for shape, array in zip(shapes, source.sample, strict=True)
+    signature = tf.nest.map_structure(
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), source.sample
     )
     dataset = tf.data.Dataset.from_generator(
         lambda: source.epoch(number()), output_signature=signature
     )
     return (
         dataset.apply(tf.data.experimental.assert_cardinality(len(source)))
-        .map(lambda x, *rest: (tf.cast(x, tf.float32), *rest))
+        .map(lambda x, *rest: (tf.nest.map_structure(lambda a: tf.cast(a, tf.float32), x), *rest))
         .prefetch(2)  # enough to hide the gather; AUTOTUNE would hoard float batches
     )
 
@@ -180,7 +215,7 @@ class _Batches(keras.utils.PyDataset):
         if at == 0:
             self.pass_ = self.source.epoch(self.number())
         x, *rest = next(self.pass_)
-        return (x.astype(np.float32), *rest)
+        return (keras.tree.map_structure(lambda a: a.astype(np.float32), x), *rest)
 
 
 def make_dataset(

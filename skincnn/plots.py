@@ -241,15 +241,24 @@ def learning_curves(
     return ax
 
 
-def learning_curves_pair(histories: pd.DataFrame | Mapping[str, pd.DataFrame]) -> np.ndarray:
-    """Loss and accuracy side by side under one legend, as `learning_curves` draws them.
+def learning_curves_pair(
+    histories: pd.DataFrame | Mapping[str, pd.DataFrame],
+    metrics: tuple[str, str] = ("loss", "accuracy"),
+    keep: str = "lowest_loss",
+) -> np.ndarray:
+    """Two metrics side by side under one legend, as `learning_curves` draws them.
+
+    Args:
+        histories: as `learning_curves` takes them.
+        metrics: `loss`, `accuracy`, `auc`.
+        keep: `lowest_loss` or `highest_auc`: the epoch that the ring marks.
 
     Returns:
         Object array of the two `Axes`.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.8))
-    for ax, metric in zip(axes, ("loss", "accuracy"), strict=True):
-        handles = _draw_curves(histories, metric, ax)
+    for ax, metric in zip(axes, metrics, strict=True):
+        handles = _draw_curves(histories, metric, ax, keep)
     if len(handles) == 3:
         figure.legend(handles=handles, loc="outside upper left", ncols=3)
     else:
@@ -258,7 +267,10 @@ def learning_curves_pair(histories: pd.DataFrame | Mapping[str, pd.DataFrame]) -
     return axes
 
 
-def _draw_curves(histories, metric: str, ax: Axes) -> list[Line2D]:
+_KEPT = {"lowest_loss": "lowest validation loss", "highest_auc": "highest validation AUC"}
+
+
+def _draw_curves(histories, metric: str, ax: Axes, keep: str = "lowest_loss") -> list[Line2D]:
     """Everything but the legend, whose handles come back: one a named run, then three of kinds."""
     if isinstance(histories, pd.DataFrame):
         histories = {"": histories}
@@ -272,7 +284,9 @@ def _draw_curves(histories, metric: str, ax: Axes) -> list[Line2D]:
         ax.plot("epoch", metric, "--", data=history, color=colour, linewidth=1.3)
         if validation in history:
             ax.plot("epoch", validation, "-", data=history, color=colour, linewidth=2.4)
-            best = history.nsmallest(1, "val_loss")
+            lowest = keep == "lowest_loss"
+            later = history[::-1]  # of equal ones the last is kept
+            best = later.nsmallest(1, "val_loss") if lowest else later.nlargest(1, "val_auc")
             ax.plot("epoch", validation, data=best, **_ring(colour))
         if name:
             handles.append(Line2D([], [], color=colour, linewidth=2.4, label=name))
@@ -280,9 +294,9 @@ def _draw_curves(histories, metric: str, ax: Axes) -> list[Line2D]:
     handles += [
         Line2D([], [], color=kinds, linestyle="--", linewidth=1.3, label="training"),
         Line2D([], [], color=kinds, linewidth=2.4, label="validation"),
-        Line2D([], [], **_ring(kinds), label="lowest validation loss"),
+        Line2D([], [], **_ring(kinds), label=_KEPT[keep]),
     ]
-    ax.set(xlabel="epoch", ylabel=metric.replace("_", " "))
+    ax.set(xlabel="epoch", ylabel=metric.replace("_", " ").replace("auc", "AUC"))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     if "accuracy" in metric:
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))

@@ -15,8 +15,7 @@ CLEAR = 3  # a difference that no other work on the machine makes in one step of
 
 def choose(
     compiled: Callable[[str], keras.Model],
-    pixels: np.ndarray,
-    labels: np.ndarray,
+    source,
     show: bool = True,
 ) -> str:
     """The faster of float32 and mixed_bfloat16, float32 where little is gained.
@@ -26,11 +25,12 @@ def choose(
 
     Args:
         compiled: from a precision to the compiled network.
-        pixels: uint8 (N, H, W, 3), to take a batch from.
-        labels: of the same rows, as the network takes them.
+        source: `pipeline.source` of what trains, to take a batch from.
         show: print what was found.
     """
-    x, y = pixels[:TIMED_BATCH].astype("float32"), labels[:TIMED_BATCH]
+    at, pixels, people = next(iter(source.in_order(np.arange(len(source.labels))[:TIMED_BATCH])))
+    x, y = pixels.astype("float32"), source.labels[at]
+    x = x if people is None else [x, people]
     networks = {precision: compiled(precision) for precision in ("float32", "mixed_bfloat16")}
     times = {precision: [] for precision in networks}
     # In turn, and the fastest step of each: on a busy machine everything else measures the others.
@@ -50,6 +50,6 @@ def choose(
     fast = seconds["mixed_bfloat16"] < 0.95 * seconds["float32"]
     chosen = "mixed_bfloat16" if fast else "float32"
     if show:
-        rates = ", ".join(f"{p} {len(x) / s:.0f} images/s" for p, s in seconds.items())
+        rates = ", ".join(f"{p} {len(y) / s:.0f} images/s" for p, s in seconds.items())
         print(f"Precision: {chosen} ({rates})")
     return chosen

@@ -3,10 +3,11 @@
 What computes the probabilities is passed in, so one path from file to table serves every runtime.
 """
 
+import contextlib
 import csv
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +53,11 @@ def find(place: str | Path) -> list[Path]:
 
 
 def answers(
-    files: Sequence[Path], classify: Classifier, image_size: int, batch_size: int = 32
+    files: Sequence[Path],
+    classify: Classifier,
+    image_size: int,
+    batch_size: int = 32,
+    people: np.ndarray | None = None,
 ) -> Iterator[Answer]:
     """Classify photographs batch by batch; an unusable one fails alone, in its place.
 
@@ -61,6 +66,7 @@ def answers(
         classify: from uint8 (B, image_size, image_size, 3) to probabilities (B, C).
         image_size: pixels a side.
         batch_size: photographs a call of `classify`.
+        people: float32 (N, P), handed to `classify` with the photographs; None for none.
     """
     for start in range(0, len(files), batch_size):
         batch = files[start : start + batch_size]
@@ -70,40 +76,81 @@ def answers(
                 pixels.append(images.resize(images.decode(path), image_size))
             except images.ImageProblem as problem:
                 problems[path] = str(problem)
-        results = iter(np.asarray(classify(np.stack(pixels))) if pixels else ())
+        told = []
+        if people is not None:
+            told = [people[start : start + batch_size][[path not in problems for path in batch]]]
+        results = iter(np.asarray(classify(np.stack(pixels), *told)) if pixels else ())
         for path in batch:
             problem = problems.get(path, "")
             yield Answer(path, None if problem else next(results), problem)
 
 
-def write(
-    results: Sequence[Answer],
-    classes: Sequence[str],
-    root: Path,
-    path: str | Path,
-    seed: int,
-    facts: Mapping[str, Mapping[str, str]] | None = None,
-) -> None:
-    """Write the answers that are there, in the columns `evaluate` reads; whole or not at all.
-
-    The label is the folder a photograph lies in where that is one of the classes, else empty: such
-    a table has no score. `seed` is that of the run which answered. `facts` says of each file,
-    relative to the root, its `label` (of whatever classes), `group` and `split` instead.
-    """
+@contextlib.contextmanager
+def table(path: str | Path, header: Sequence[str]) -> Iterator[Callable[[Sequence], object]]:
+    """Write a CSV whole or not at all: in the block, call what it gives with each row."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([*COLUMNS, *(labels.column(c) for c in classes)])
-        for result in results:
-            if result.problem:
-                continue
-            name = result.file.relative_to(root).as_posix()
-            label = result.file.parent.name if result.file.parent.name in classes else ""
-            identity = labels.image_id(result.file.stem)
-            known = {"group": identity or name, "label": label, "split": ""}
-            known |= (facts or {}).get(name, {})
-            row = [name, identity, known["group"], known["label"], known["split"], "", seed]
-            table.writerow([*row, *(f"{p:.6f}" for p in result.probabilities)])
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(header)
+            yield rows.writerow
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def header(classes: Sequence[str]) -> list[str]:
+    """The columns of `predictions.csv`."""
+    return [*COLUMNS, *(labels.column(c) for c in classes)]
+
+
+def row(
+    name: str,
+    probabilities: Sequence[float],
+    classes: Sequence[str],
+    seed: int,
+    known: Mapping = {},
+) -> list:
+    """A row of `predictions.csv`.
+
+    Args:
+        name: the photograph's `file`.
+        probabilities: of the classes.
+        classes: of the run.
+        seed: that of the run which answered.
+        known: `image_id`, `group`, `label` (of whatever classes), `split`. What is missing is told
+            from the name: the label is the folder it lies in where that is one of the classes, else
+            empty. Such a row has no score.
+    """
+    folder = PurePosixPath(name).parent.name
+    identity = labels.image_id(PurePosixPath(name).stem)
+    facts = {"image_id": identity, "group": identity or name, "split": ""}
+    facts |= {"label": folder if folder in classes else ""} | dict(known)
+    ordered = [facts[column] for column in COLUMNS[1:5]]
+    return [name, *ordered, "", seed, *(f"{p:.6f}" for p in probabilities)]
+
+
+SUBMISSION = ("image_name", "target")  # the form of Kaggle's melanoma competitions
+
+
+def submission(name: str, probabilities: Sequence[float], classes: Sequence[str]) -> list:
+    """A row of a submission: a photograph's name, and the probability of the class looked for.
+
+    Raises:
+        ValueError: none of the classes is melanoma or malignant.
+    """
+    looked_for = labels.positive(classes)
+    if looked_for is None:
+        raise ValueError(
+            f"a submission has the probability of {' or '.join(labels.POSITIVE)}; the run tells "
+            f"apart {', '.join(classes)}"
+        )
+    return [short(name), f"{probabilities[list(classes).index(looked_for)]:.6f}"]
+
+
+def short(name: str) -> str:
+    """A photograph's name without folders, and without the ending of a file."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in images.EXTENSIONS else path.name

@@ -1,7 +1,9 @@
 """What is done with finished runs: scored, combined, described, asked about photographs."""
 
+import contextlib
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -126,22 +128,29 @@ def score(
 @results.command("predict")
 def classify(
     place: Annotated[
-        str, typer.Argument(metavar="FILE_OR_FOLDER_OR_SET", help="What to classify.")
+        str,
+        typer.Argument(metavar="FILE_OR_FOLDER_OR_SET", help="What to classify; shards too."),
     ],
     model: Annotated[Path, typer.Option(help="A run folder with its weights.")],
     csv: Annotated[Path | None, typer.Option(help="Write the probabilities here.")] = None,
+    submission: Annotated[
+        Path | None, typer.Option(help="Write image_name,target here: the competition's form.")
+    ] = None,
     strangers_to: Annotated[
         str | None,
         typer.Option(
             metavar="SET", help="Only what shares no photograph, lesion, patient with it."
         ),
     ] = None,
+    facts: options.Facts = None,
+    skip_damaged: options.SkipDamaged = False,
 ) -> None:
     """Classify photographs with a trained run.
 
     A set (its name, or a table of labels) is written with its own labels, whatever the run's
     classes are: `skincnn evaluate --map` says which of them mean the same. An outside set may hold
-    what the run was trained on: --strangers-to leaves that out.
+    what the run was trained on: --strangers-to leaves that out. Answers are written as they come:
+    memory does not grow with their number.
 
     Example: skincnn predict --model outputs/local/sample_baseline photo.jpg --csv answers.csv
     """
@@ -150,44 +159,106 @@ def classify(
     from skincnn import predict, runs
 
     run = runs.Run(model)
-    root, files, facts = _to_classify(place, run.classes, strangers_to)
-    stream = predict.answers(files, run.classify, run.config.image_size)
-    results = list(tqdm(stream, "classifying", len(files), disable=len(files) < 64))
-    for result in results:
-        if result.problem:
-            print(f"{result.file}: {result.problem}", file=sys.stderr)
-        elif csv is None or len(files) <= 10:
-            best = sorted(zip(result.probabilities, run.classes, strict=True), reverse=True)[:3]
-            print(f"{result.file}: " + ", ".join(f"{name} {p:.0%}" for p, name in best))
-    if csv:
-        predict.write(results, run.classes, root, csv, run.config.seed, facts)
-        print(f"{sum(not r.problem for r in results)} photographs → {csv}")
+    classes, seed, failed, sent = run.classes, run.config.seed, 0, Counter()
+    if submission:
+        predict.submission("a", [0.0] * len(classes), classes)  # refused before hours of work
+    total, stream = _answers(run, place, strangers_to, facts, skip_damaged)
+    with contextlib.ExitStack() as stack:
+        tables = []
+        for path, header in ((csv, predict.header(classes)), (submission, predict.SUBMISSION)):
+            tables.append(stack.enter_context(predict.table(path, header)) if path else None)
+        for name, shown, probabilities, problem, known in tqdm(
+            stream, "classifying", total, disable=total < 64
+        ):
+            if problem:
+                print(f"{shown}: {problem}", file=sys.stderr)
+                failed += 1
+                continue
+            sent[predict.short(shown)] += 1
+            if csv:
+                tables[0](predict.row(name, probabilities, classes, seed, known))
+            if submission:
+                tables[1](predict.submission(shown, probabilities, classes))
+            if not (csv or submission) or total <= 10:
+                best = sorted(zip(probabilities, classes, strict=True), reverse=True)[:3]
+                print(f"{shown}: " + ", ".join(f"{label} {p:.0%}" for p, label in best))
+    for path in filter(None, (csv, submission)):
+        print(f"{sent.total()} photographs → {path}")
+    if submission and (again := [name for name, times in sent.items() if times > 1]):
+        print(f"{len(again)} names stand there twice, {again[0]!r} first", file=sys.stderr)
     print(options.NOTICE, file=sys.stderr)
-    raise typer.Exit(1 if any(r.problem for r in results) else 0)
+    raise typer.Exit(1 if failed else 0)
 
 
-def _to_classify(
-    place: str, classes: list[str], strangers_to: str | None
-) -> tuple[Path, list[Path], dict | None]:
-    """What to classify: the folder paths are told from, the files, and what a set says of them."""
-    from skincnn import data, folders, images, predict
+def _answers(run, place: str, strangers_to: str | None, tables, skip_damaged: bool):
+    """How many photographs there are, and of each: its name in the set, the one to show a person,
+    probabilities, problem, what is known."""
+    from skincnn import images, predict
 
+    size = run.config.image_size
     path = Path(place)
-    whole = strangers_to is not None  # an index, whatever it is: it knows relatives
-    if not whole and path.suffix.lower() in images.EXTENSIONS:
-        return path.parent, predict.find(path), None
-    if not whole and path.is_dir() and data.labels_table(path) is None:
-        files = predict.find(path)
-        names = folders.class_names(path) if folders.set_root(path) else set()
-        strange = len(names) > 1 and bool(names - set(classes))  # an outside set's own classes
-        facts = {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
-        return path, files, facts if strange else None
-    index = data.usable(options.load(place))
-    if whole:
+    local = path.exists() or path.suffix.lower() in images.EXTENSIONS
+    alone = strangers_to is None and not (tables or skip_damaged)
+    if local and alone and (files := _files(path)):
+        root = path if path.is_dir() else path.parent
+        known = _outside_labels(path, files, run.classes)
+        answers = predict.answers(files, run.classify, size)
+        return len(files), (
+            (name := answer.file.relative_to(root).as_posix(), *answer, known.get(name, {}))
+            for answer in answers
+        )
+    return _answers_of_set(run, place, strangers_to, tables, skip_damaged)
+
+
+def _files(path: Path) -> list[Path]:
+    """The photographs of a path that is no set with facts of its own; none of one that is."""
+    from skincnn import data, images, options, predict
+
+    if not path.is_dir():
+        return predict.find(path) if path.suffix.lower() in images.EXTENSIONS else []
+    own = data.labels_table(path) or options.shards_in(str(path))
+    return [] if own else predict.find(path)
+
+
+def _outside_labels(path: Path, files: list[Path], classes: list[str]) -> dict:
+    """The labels of an outside set's class folders, whatever the run's classes are."""
+    from skincnn import folders
+
+    names = folders.class_names(path) if path.is_dir() and folders.set_root(path) else set()
+    if len(names) < 2 or not names - set(classes):
+        return {}
+    return {f.relative_to(path).as_posix(): {"label": f.parent.name} for f in files}
+
+
+def _answers_of_set(run, place: str, strangers_to: str | None, tables, skip_damaged: bool):
+    from skincnn import data, person, predict
+
+    index = options.load(place, facts=tables, skip_damaged=skip_damaged)
+    index = data.usable(index)
+    if strangers_to is not None:
         from skincnn import transfer
 
         index = transfer.without_relatives(index, options.load(strangers_to))
         if index.empty:
             raise ValueError(f"{place} has nothing that is not related to {strangers_to}")
-    facts = index.set_index("file")[["label", "group", "split"]].to_dict("index")
-    return Path(index.attrs["root"]), data.paths(index), facts
+    columns = ["image_id", "label", "group", "split"]
+
+    def known(row: int) -> dict:
+        return {name: index[name].iat[row] for name in columns}
+
+    people = person.vectors(person.of(index)) if run.config.metadata else None
+    if "shard" in index:
+        from skincnn import tfrecords
+
+        settings = run.config.replace(hair_removal=False)  # `classify` does it
+        source = tfrecords.Records(index, [], settings, shuffle=False, people=people)
+        batches = ((at, run.classify(pixels, told)) for at, pixels, told in source.in_order())
+        stream = (
+            (index["file"].iat[row], index["name"].iat[row], answer, "", known(row))
+            for at, answers in batches
+            for row, answer in zip(at, answers, strict=True)
+        )
+        return len(index), stream
+    answers = predict.answers(data.paths(index), run.classify, run.config.image_size, people=people)
+    files = index["file"]
+    return len(index), ((files[row], *answer, known(row)) for row, answer in enumerate(answers))

@@ -14,24 +14,28 @@
 `metrics.json` is written last: a run with it is finished.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, hair, predictions, pretrained, splits, views
+from skincnn import config, data, hair, person, predictions, pretrained, splits, views
 
 # Settings that the commands have options of their own for; all others are given by --set.
 _OPTIONS = ("epochs", "image_size", "batch_size", "precision")
 _OPTIONS_OF = {"cv": (*_OPTIONS, "folds"), "train": (*_OPTIONS, "seed", "protocol", "fold")}
+SAID = ("place", "facts", "without")  # of a set in shards: where, with which tables, without which
 PACKAGES = ("tensorflow", "keras", "numpy", "pandas", "Pillow", "Augmentor")
 
 
@@ -89,8 +93,14 @@ class Run:
         if kind == "cv":  # decides on these itself
             start |= {name: settings[name] for name in ("protocol", "fold")}
         words = [kind, "--preset", settings["preset"]]
-        if info["data"].get("name"):
+        if place := info["data"].get("place"):
+            words += ["--data", place if "://" in place else _from_here(Path(place))]
+        elif info["data"].get("name"):
             words += ["--data", info["data"]["name"]]
+        for table in info["data"].get("facts", ()):
+            words += ["--facts", _from_here(Path(table))]
+        if info["data"].get("without"):
+            words.append("--skip-damaged")
         for name in [name for name in settings if settings[name] != start[name]]:
             text = str(settings[name])
             option = [f"--{name.replace('_', '-')}", text]
@@ -149,14 +159,22 @@ class Run:
             # Keras calls a cut file "not found"; other damage comes as nearly any exception.
             raise RunError(f"{path}: damaged, or of another version: {error}") from None
 
-    def classify(self, pixels: np.ndarray) -> np.ndarray:
-        """Probabilities (N, C) of photographs, uint8 (N, H, W, 3) at the run's size, read and
-        averaged over views as the run's own predictions were."""
+    def classify(self, pixels: np.ndarray, people: np.ndarray | None = None) -> np.ndarray:
+        """Probabilities (N, C) of photographs, averaged over views as the run's own were.
+
+        Args:
+            pixels: uint8 (N, H, W, 3) at the run's size.
+            people: float32 (N, `person.WIDTH`) for a run with `metadata`; None knows nothing.
+        """
         settings = self.config
         if settings.hair_removal:
             pixels = np.stack([hair.remove(image) for image in pixels])
+        if not settings.metadata:
+            people = None
+        elif people is None:
+            people = np.zeros((len(pixels), person.WIDTH), np.float32)
         predict = self.model.predict_on_batch
-        return views.probabilities(predict, pixels, settings.views, settings.batch_size)
+        return views.probabilities(predict, pixels, settings.views, settings.batch_size, people)
 
     def _file(self, name: str) -> Path:
         path = self.folder / name
@@ -213,6 +231,7 @@ def describe(
             **inner,
             "held_out": len(splits.held_out(index, fold)),
             "held_out_with_sibling_in_training": len(splits.leaks(index, fold)),
+            **{name: said for name in SAID if (said := index.attrs.get(name))},
             **same["data"],
         },
         "versions": versions(),
@@ -237,8 +256,13 @@ def identity(settings: config.RunConfig, index: pd.DataFrame) -> dict:
             "rows_sha256": splits.fingerprint(index),
             "pixels_sha256": data.fingerprint(index, ["file", "sha256"]),
             **({"weights_sha256": weights} if weights else {}),
+            **({"people_sha256": _people(index)} if settings.metadata else {}),
         },
     }
+
+
+def _people(index: pd.DataFrame) -> str:
+    return data.fingerprint(person.of(index).assign(file=index["file"]), ["file", *person.COLUMNS])
 
 
 def differences(saved: dict, wanted: dict) -> list[str]:
@@ -258,9 +282,31 @@ def differences(saved: dict, wanted: dict) -> list[str]:
     found = [f"{name}: {old!r} → {new!r}" for name, old, new in pairs if old != new]
     old, new = saved.get("data", {}), wanted["data"]
     labels = {"rows_sha256": "the split (files, labels, folds)", "pixels_sha256": "photographs"}
+    if "people_sha256" in new:
+        labels["people_sha256"] = "what is known of the persons"
     if "weights_sha256" in old and "weights_sha256" in new:  # a finished run needs its file no more
         labels["weights_sha256"] = "the file of weights"
     return found + [f"{label} changed" for key, label in labels.items() if old.get(key) != new[key]]
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path):
+    """Hold a folder that is written: a second process waits, and then finds it done."""
+    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
+    import filelock  # who only reads runs does not need it
+
+    path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        print(f"Another process writes in {folder}: waiting for it.", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:

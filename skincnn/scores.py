@@ -48,11 +48,19 @@ class Scores:
             np.column_stack([right, called, right * called, loss, brier, gap]), self.group
         )
         self._true, self._probabilities = true, probabilities
+        seeds = frame["seed"].to_numpy()
+        self._trainings = [np.flatnonzero(seeds == seed) for seed in np.unique(seeds)]
 
     @functools.cached_property
-    def _curves(self) -> list["_Curve"]:
-        p = self._probabilities
-        return [_Curve(p[:, c], self._true == c) for c in range(self.n_classes)]
+    def _curves(self) -> list[list["_Curve"]]:
+        """Of each training one a class: two trainings' scores are on scales of their own."""
+        return [
+            [
+                _Curve(self._probabilities[rows, c], self._true[rows] == c)
+                for c in range(self.n_classes)
+            ]
+            for rows in self._trainings
+        ]
 
     def figures(self, times: np.ndarray | None = None) -> dict[str, np.ndarray]:
         """Every figure, for B ways of counting the groups; NaN where one is 0/0.
@@ -91,13 +99,22 @@ class Scores:
         }
 
     def ranked(self, times: np.ndarray) -> dict[str, np.ndarray]:
-        """Those that need the order of the scores: the areas, and what is read off a curve."""
-        weights = np.take(times.astype(np.int32), self.group, axis=1)
-        steps = [curve.steps(weights) for curve in self._curves]
-        auc = np.stack([s.area() for s in steps], axis=1)
+        """Those that need the order of the scores: the areas, and what is read off a curve; of
+        several trainings the mean."""
+        times = times.astype(np.int32)
+        several = [
+            self._ranked(np.take(times, self.group[rows], axis=1), curves)
+            for rows, curves in zip(self._trainings, self._curves, strict=True)
+        ]
         figures = {
-            "macro_auc": _mean(auc),
-            "auc": auc,
+            name: _mean(np.stack([one[name] for one in several], axis=-1)) for name in several[0]
+        }
+        return {"macro_auc": _mean(figures["auc"]), **figures}
+
+    def _ranked(self, weights: np.ndarray, curves: list["_Curve"]) -> dict[str, np.ndarray]:
+        steps = [curve.steps(weights) for curve in curves]
+        figures = {
+            "auc": np.stack([s.area() for s in steps], axis=1),
             "average_precision": np.stack([s.average_precision() for s in steps], axis=1),
         }
         if self.positive is not None:
@@ -262,6 +279,6 @@ def number(value: float) -> float | None:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean (B) over the classes that have a figure."""
+    """Mean over the last axis, of those that have a figure."""
     known = ~np.isnan(values)
-    return ratio(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
+    return ratio(np.where(known, values, 0).sum(axis=-1), known.sum(axis=-1))

@@ -28,6 +28,7 @@ SHARED = {
     "patient": "patient_id",
     "group": "group",
 }
+SIZES = (2, 5, 20)  # photographs a group from which it is of another size
 NAMED = 3  # pairs an error names; its `pairs` has all of them
 
 
@@ -45,7 +46,8 @@ def published(index: pd.DataFrame, fraction: float = 0.2, seed: int = 123) -> pd
     What `keras.utils.image_dataset_from_directory(..., validation_split=0.2, seed=123)` does: the
     Train folder's files in order of class and name, shuffled, the last fifth held out. It splits
     files, so duplicates, photographs of one lesion and augmented copies present in the index
-    stand on both sides (`leaks` lists them). Use it to compare with published figures only.
+    stand on both sides (`leaks` lists them). Use it to compare with published figures only. A set
+    in shards is split by whole shards, as its published pipelines do: patients straddle them.
 
     Args:
         index: from `data.load`, with or without added copies.
@@ -60,6 +62,8 @@ def published(index: pd.DataFrame, fraction: float = 0.2, seed: int = 123) -> pd
     """
     _check_fraction(fraction)
     rows = index[(index["split"] == "train") & (index["problem"] == "")]
+    if "shard" in index:
+        return _by_shard(index, rows, fraction, seed)
     order = rows.sort_values(["label", "file"]).index.to_numpy(copy=True)
     np.random.RandomState(seed).shuffle(order)  # the generator Keras uses, for the same files
     held_out = int(fraction * len(order))
@@ -71,7 +75,7 @@ def published(index: pd.DataFrame, fraction: float = 0.2, seed: int = 123) -> pd
     return index.assign(fold=fold)
 
 
-def grouped(index: pd.DataFrame, k: int = 5, seed: int = 0) -> pd.DataFrame:
+def grouped(index: pd.DataFrame, k: int = 5, seed: int = 0, by_size: bool = False) -> pd.DataFrame:
     """Folds stratified by class in which nothing related stands in two: no cluster of duplicates,
     no lesion, no patient, no copy away from its source.
 
@@ -84,6 +88,8 @@ def grouped(index: pd.DataFrame, k: int = 5, seed: int = 0) -> pd.DataFrame:
         index: with any of the columns that say what is related (see `SHARED`).
         k: folds, at least 2.
         seed: decides among equals; same rows and seed, same folds, whatever the rows' order.
+        by_size: keep the folds even in how many photographs a group has, too (`SIZES`): where
+            groups are patients, one fold would else get those with few.
 
     Returns:
         The index with `fold` 0…k−1, missing for files set aside. A copy has its source's fold, and
@@ -111,18 +117,9 @@ def grouped(index: pd.DataFrame, k: int = 5, seed: int = 0) -> pd.DataFrame:
     # scikit-learn's StratifiedGroupKFold deals as evenly (no class differs by more than one between
     # folds, either way, on the nine-class set and HAM10000), in four times the time. Ours needs no
     # scikit-learn and does not move with it: a published figure's folds must come out again.
-    order = _shuffled(len(counts), seed)
-    order = order[np.argsort(-counts.to_numpy().sum(axis=1)[order], kind="stable")]
-    per_class = counts.to_numpy().sum(axis=0)
-    held = np.zeros((k, counts.shape[1]))
-    fold_of = {}
-    for at in order:
-        adds = counts.iloc[at].to_numpy()
-        cost = ((2 * held + adds) * adds / per_class**2).sum(axis=1)
-        best = np.lexsort((np.arange(k), held.sum(axis=1), cost.round(12)))[0]
-        held[best] += adds
-        fold_of[counts.index[at]] = best
-    if (held == 0).any():
+    fold_of = dict(zip(counts.index, deal(counts.to_numpy(), k, seed, by_size), strict=True))
+    held = counts.groupby(fold_of).sum().reindex(range(k), fill_value=0)
+    if (held == 0).any(axis=None):
         fold, at = np.argwhere(held == 0)[0]
         label = counts.columns[at]
         raise ValueError(
@@ -131,6 +128,38 @@ def grouped(index: pd.DataFrame, k: int = 5, seed: int = 0) -> pd.DataFrame:
         )
     fold = _by_file(index, rows["file"], rows["piece"].map(fold_of), "Int64")
     return index.drop(columns="inner", errors="ignore").assign(fold=fold)
+
+
+def deal(counts: np.ndarray, k: int, seed: int = 0, by_size: bool = False) -> np.ndarray:
+    """Deal groups out to `k` parts so that each class is spread evenly over them.
+
+    Args:
+        counts: (groups, classes), photographs of each.
+        k: parts.
+        seed: decides among equals.
+        by_size: as for `grouped`.
+
+    Returns:
+        The part of each group, int (groups,).
+    """
+    sizes = counts.sum(axis=1)
+    if by_size:
+        kind = np.searchsorted(SIZES, sizes, side="right")
+        counts = np.hstack([counts, np.eye(len(SIZES) + 1, dtype=int)[kind] * sizes[:, None]])
+        counts = counts[:, counts.any(axis=0)]
+    order = _shuffled(len(counts), seed)
+    order = order[np.argsort(-sizes[order], kind="stable")]
+    per_class = counts.sum(axis=0)
+    held, total = np.zeros((k, counts.shape[1])), np.zeros(k)
+    part = np.zeros(len(counts), int)
+    for at in order:
+        adds = counts[at]
+        cost = ((2 * held + adds) * adds / per_class**2).sum(axis=1)
+        best = np.lexsort((np.arange(k), total, cost.round(12)))[0]
+        held[best] += adds
+        total[best] += sizes[at]
+        part[at] = best
+    return part
 
 
 def inner(index: pd.DataFrame, fold: int, fraction: float = 0.12, seed: int = 0) -> pd.DataFrame:
@@ -285,6 +314,18 @@ def _pieces(rows: pd.DataFrame) -> pd.DataFrame:
     ordered = _with_origin(rows).sort_values("file")
     rows["piece"] = pd.Series(data.groups(ordered, (*SHARED.values(),)), ordered.index)
     return pd.crosstab(rows["piece"], rows["label"]).sort_index()
+
+
+def _by_shard(index, rows: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
+    """Whole shards held out, as many as come nearest to the share, but at least one."""
+    numbers = np.unique(rows["shard"])
+    held_out = max(1, round(fraction * len(numbers)))
+    if held_out == len(numbers):
+        raise ValueError(f"{len(numbers)} shards are too few to hold {fraction:.0%} of them out")
+    np.random.RandomState(seed).shuffle(numbers)
+    fold = pd.Series(pd.NA, index=index.index, dtype="Int64")
+    fold[rows.index] = np.where(rows["shard"].isin(numbers[-held_out:]), 0, -1)
+    return index.assign(fold=fold)
 
 
 def _shuffled(n: int, *seed: int) -> np.ndarray:

@@ -4,18 +4,15 @@ Interrupted, the same call goes on from the last finished epoch. Evaluation happ
 end, with the weights of the epoch that had the lowest validation loss, or of the last (`keep`).
 """
 
-import contextlib
-import hashlib
 import itertools
 import shutil
-import sys
 import time
 from pathlib import Path
 
-import filelock
 import keras
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from skincnn import (
     backbones,
@@ -23,10 +20,11 @@ from skincnn import (
     checkpoints,
     config,
     data,
+    distribute,
     evaluate,
-    feed,
     models,
     optimizers,
+    person,
     pipeline,
     precision,
     predictions,
@@ -49,8 +47,18 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
     Returns:
         The usable rows with `fold` (and `inner` for `clean`), and the copies' rows.
     """
-    if "fold" in index and settings.protocol != "clean":
-        return index
+    if "shard" in index:
+        if settings.copies_per_class or settings.fill_to:
+            raise ValueError(
+                "copies are made of files: for records in shards use sampling=balanced"
+            )
+        if settings.protocol == "split_first":
+            raise ValueError("protocol split_first is about copies of files: use clean for shards")
+    if settings.protocol != "clean":
+        index = data.against_rest(index, settings.positive)
+        if "fold" in index:
+            return index
+        index = index[index["label"] != ""]  # a record may have none
     index = data.usable(index)
     options = {"seed": settings.seed, "progress": progress}
 
@@ -62,8 +70,8 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
         return rows
 
     if settings.protocol == "clean":
-        if "fold" not in index:
-            index = grouped(settings, index)
+        index = grouped(settings, index) if "fold" not in index else index
+        index = data.against_rest(index, settings.positive)
         if "inner" not in index:
             index = splits.inner(index, settings.fold, settings.inner_fraction)
         return index if (index["augmented_from"] != "").any() else copies(index, fold=settings.fold)
@@ -74,10 +82,21 @@ def prepare(settings: config.RunConfig, index: pd.DataFrame, progress: bool = Tr
 
 
 def grouped(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
-    """The clean index of a set in the folds of protocol `clean`: the same for every seed."""
-    from skincnn import audit  # opens every photograph; the other protocols need none of it
+    """The clean index of a set in the folds of protocol `clean`: the same for every seed.
 
-    return splits.grouped(audit.clean(index)[0], settings.folds)
+    Records in shards are one a photograph, by their bytes, names and the set's own list of
+    duplicates; files are searched for copies however changed (`audit.clean`).
+    """
+    if "shard" in index:
+        from skincnn import tfrecords  # TensorFlow, which another backend can do without
+
+        rows, _ = tfrecords.clean(index)
+    else:
+        from skincnn import audit  # opens every photograph; the other protocols need none of it
+
+        rows, _ = audit.clean(index)
+    rows = data.against_rest(rows, settings.positive)
+    return splits.grouped(rows, settings.folds, by_size="shard" in rows)
 
 
 def fit(
@@ -107,13 +126,18 @@ def fit(
         ValueError: a part of the split is empty, or a setting is out of range.
     """
     folder = Path(folder or default_folder(settings, index))
+    if not distribute.first():  # the lock is the first process's; this one reads and computes only
+        return _fit(settings, prepare(settings, index, False), folder, 0, False)
     index = prepare(settings, index, verbose not in (0, "0"))
-    with alone_in(folder):
+    with runs.alone_in(folder):
         return _fit(settings, index, folder, verbose, tensorboard)
 
 
 def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     show = verbose not in (0, "0")
+    distribute.check(settings)
+    if show and "shard" in index and settings.protocol == "published":
+        print("Protocol published: whole shards are held out, and patients straddle them.")
     if settings.protocol != "published":
         shared = tuple(splits.SHARED) if settings.protocol == "clean" else ("copy",)
         splits.assert_no_leakage(index, settings.fold, shared)
@@ -133,10 +157,10 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
 
     began, fold = time.perf_counter(), settings.fold
     train_rows, chooses = splits.training(index, fold), splits.validation(index, fold)
-    labels = _labels(train_rows, classes, settings)
-    pixels = _read(train_rows, settings, show)
-    seen = _read(chooses, settings, show)
-    training = feed.Feed(pixels, labels, settings)
+    if settings.keep == "highest_auc" and len(classes) != 2:
+        raise ValueError(f"keep='highest_auc' is of two classes, and there are {len(classes)}")
+    training = _source(train_rows, classes, settings, show)
+    chooser = _source(chooses, classes, settings, show, shuffle=False)
     if settings.pretrain:
         asked = time.perf_counter()
         before = transfer.before(settings, index, fit, verbose)
@@ -151,26 +175,29 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     if wanted["precision_used"] == "auto":
         wanted["precision_used"] = precision.choose(
             lambda dtype: compiled(settings, len(classes), dtype),
-            pixels,
-            labels,
+            training,
             show,
         )
-    runs.write_json(folder / "config.json", wanted)
+    if distribute.first():
+        runs.write_json(folder / "config.json", wanted)
 
-    validation = pipeline.batches(seen, _labels(chooses, classes, settings), settings.batch_size)
-    state = _train(settings, wanted, training, before, validation, folder, verbose, tensorboard)
-    del pixels, training
+    state = _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard)
+    del training
+    if not distribute.first():
+        distribute.wait_for(folder / "metrics.json")
+        return run
     model = _final(settings, len(classes), state.best_weights)
     _save_model(model, folder / "model.keras")
     wanted["parameters"] = model.count_params()
     held_out, test = splits.held_out(index, fold), splits.test(index)
     if len(test):
-        answers = _answer(model, _read(test, settings, show), test, classes, settings)
-        _score(answers, folder, "_test")
-    answers = _answer(model, seen, chooses, classes, settings)
+        of_test = _source(test, classes, settings, show, shuffle=False)
+        _score(_answer(model, of_test, test, classes, settings, show), folder, "_test")
+    answers = _answer(model, chooser, chooses, classes, settings, show)
     if "inner" in index:
         predictions.write(answers.assign(fold=fold), folder / "predictions_inner.csv")
-        answers = _answer(model, _read(held_out, settings, show), held_out, classes, settings)
+        outer = _source(held_out, classes, settings, show, shuffle=False)
+        answers = _answer(model, outer, held_out, classes, settings, show)
     epochs = sum(row["seconds"] for row in state.history[state.found :])
     beside = time.perf_counter() - began - epochs
     wanted["minutes_beside"] = round(beside / 60, 2)
@@ -195,7 +222,7 @@ def fit_or_load(
     """
     folder = Path(folder or default_folder(settings, index))
     index = prepare(settings, index, verbose not in (0, "0"))
-    with alone_in(folder):
+    with runs.alone_in(folder):
         if (folder / "config.json").is_file():
             saved = runs.Run(folder).info
             wanted = runs.describe(settings, index, data.classes(index), settings.precision)
@@ -209,24 +236,6 @@ def _aside(folder: Path) -> Path:
     """The first free name of `<folder>.previous1`, `.previous2` …"""
     names = (folder.with_name(f"{folder.name}.previous{n}") for n in itertools.count(1))
     return next(name for name in names if not name.exists())
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path):
-    """Hold a run folder: a second process waits, and then finds the run done."""
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"Another process trains in {folder}: waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
@@ -249,13 +258,14 @@ def compiled(settings: config.RunConfig, classes: int, dtype: str, steps: int = 
         dtype,
         settings.weights,
         settings.dropout,
+        person.WIDTH if settings.metadata else 0,
     )
     if settings.weights or settings.pretrain or settings.tuned < 1:
         backbones.hold(model, settings.tuned)
     return optimizers.compile_model(model, settings, steps)
 
 
-def _train(settings, wanted, training, before, validation, folder, verbose, tensorboard):
+def _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard):
     callbacks = []
     if settings.plateau_patience:
         callbacks.append(
@@ -273,13 +283,22 @@ def _train(settings, wanted, training, before, validation, folder, verbose, tens
         runs.write_text(folder / "history.csv", text)
 
     state = checkpoints.Checkpoints(
-        folder / "checkpoints", settings.seed, callbacks, save_history, settings.keep
+        folder / "checkpoints",
+        settings.seed,
+        callbacks,
+        save_history,
+        settings.keep,
+        distribute.first(),
     )
+    kind = len(wanted["classes"]), wanted["precision_used"], len(training)
     model = state.resume()
+    distribute.agree(len(state.history), "the epochs that are done")
     if model is None:
-        model = compiled(settings, len(wanted["classes"]), wanted["precision_used"], len(training))
+        model = compiled(settings, *kind)
         if before:
             transfer.take_over(model, before)
+        if settings.initial_bias:
+            _start_at_shares(model, training.labels)
         if settings.head_epochs:
             transfer.warm_head(model, training, settings)
     elif verbose not in (0, "0"):
@@ -287,30 +306,58 @@ def _train(settings, wanted, training, before, validation, folder, verbose, tens
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if not state.stopped and len(state.history) < settings.epochs:
-        model.fit(
-            pipeline.stream(training, lambda: state.epoch),
-            validation_data=validation,
-            initial_epoch=len(state.history),
-            epochs=settings.epochs,
-            callbacks=[*callbacks, state],
-            shuffle=False,  # the pipeline does
-            verbose=verbose,
-        )
-    save_history(state.history)  # a kill may have come between a checkpoint and its table
+        # What came before, features or a checkpoint's file, was made on one device; a network stays
+        # where it was built.
+        begun = _state(model) if distribute.spreads(settings.devices) else None
+        with distribute.over(settings.devices):
+            if begun:
+                model = compiled(settings, *kind)
+                _take(model, begun)
+            model.fit(
+                pipeline.stream(training, lambda: state.epoch),
+                validation_data=pipeline.stream(chooser),
+                initial_epoch=len(state.history),
+                epochs=settings.epochs,
+                callbacks=[*callbacks, state],
+                shuffle=False,  # the pipeline does
+                verbose=verbose,
+            )
+    if distribute.first():
+        save_history(state.history)  # a kill may have come between a checkpoint and its table
     return state
 
 
-def _read(rows: pd.DataFrame, settings: config.RunConfig, show: bool) -> np.ndarray:
-    return pipeline.decode(
-        rows, settings.image_size, progress=show, hair_removal=settings.hair_removal
-    )
+def _state(model: keras.Model) -> tuple[list, list]:
+    """The weights of a network and of its optimizer, as numpy."""
+    model.optimizer.build(model.trainable_variables)
+    rest = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
+    return model.get_weights(), rest
 
 
-def _labels(rows: pd.DataFrame, classes: list[str], settings: config.RunConfig) -> np.ndarray:
+def _take(model: keras.Model, state: tuple[list, list]) -> None:
+    """Go on from what `_state` gave of the same network."""
+    model.optimizer.build(model.trainable_variables)
+    model.set_weights(state[0])
+    for variable, value in zip(model.optimizer.variables, state[1], strict=True):
+        variable.assign(value)
+
+
+def _source(rows, classes, settings: config.RunConfig, show: bool, shuffle: bool = True):
     numbers = pipeline.labels(rows, classes)
     if optimizers.soft_labels(settings):
-        return np.eye(len(classes), dtype=np.float32)[numbers]
-    return numbers
+        numbers = np.eye(len(classes), dtype=np.float32)[numbers]
+    people = person.vectors(person.of(rows)) if settings.metadata else None
+    return pipeline.source(rows, numbers, settings, shuffle, people, show)
+
+
+def _start_at_shares(model: keras.Model, labels: np.ndarray) -> None:
+    """Let the classifier begin with the classes' shares: where one in fifty is a melanoma, the
+    first epochs would else learn nothing but that (Karpathy 2019, A recipe for training)."""
+    numbers = labels.argmax(axis=1) if labels.ndim == 2 else labels
+    classifier = model.get_layer("classifier")
+    kernel, bias = classifier.get_weights()
+    shares = np.bincount(numbers, minlength=len(bias)) / len(numbers)
+    classifier.set_weights([kernel, np.log(np.maximum(shares, 1 / len(numbers)))])
 
 
 def _final(settings: config.RunConfig, classes: int, weights: list[np.ndarray]) -> keras.Model:
@@ -321,6 +368,7 @@ def _final(settings: config.RunConfig, classes: int, weights: list[np.ndarray]) 
         settings.image_size,
         weights=settings.weights if settings.weights.endswith(".keras") else "",
         dropout=settings.dropout,
+        people=person.WIDTH if settings.metadata else 0,
     )
     model.set_weights(weights)
     return model
@@ -332,11 +380,19 @@ def _save_model(model: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def _answer(model, pixels, rows, classes, settings) -> pd.DataFrame:
-    """Predictions for decoded rows: means over as many views as the settings say."""
-    answers = views.probabilities(
-        model.predict_on_batch, pixels, settings.views, settings.batch_size
-    )
+def _answer(model, source, rows, classes, settings, show: bool) -> pd.DataFrame:
+    """Predictions for what a source shows: means over as many views as the settings say."""
+    answers = np.empty((len(rows), len(classes)), np.float32)
+    with tqdm(total=len(rows), desc="predicting", disable=not show) as bar:
+        seen = 0
+        for at, pixels, people in source.in_order():
+            seen += len(at)
+            answers[at] = views.probabilities(
+                model.predict_on_batch, pixels, settings.views, settings.batch_size, people
+            )
+            bar.update(len(at))
+        if seen < len(rows):
+            raise data.DataError(f"{len(rows) - seen} photographs are not there any more")
     return predictions.frame(rows, answers, classes, settings.seed)
 
 

@@ -13,45 +13,57 @@ import keras
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, duplicates, feed, images, pipeline, runs, sketches
+from skincnn import config, data, duplicates, feed, images, runs, sketches
 
 HEAD_RATE = 1e-3
+HEAD_ROWS = 20_000  # at most, whose features are computed for the classifier: 100 MB
 RELATED = ["file", "sha256", "image_id", "lesion_id", "patient_id", "group"]
 FEWEST = 10  # photographs of a class that is worth learning beforehand
 
 
-def warm_head(model: keras.Model, source: feed.Feed, settings: config.RunConfig) -> None:
+def warm_head(model: keras.Model, source, settings: config.RunConfig) -> None:
     """Train the classifier of a backbone on features of unchanged photographs, in place.
 
     Args:
-        model: with layers `features` and `classifier`; one without is left as it is.
-        source: of what trains; its class weights and sampling hold here too.
+        model: with layers `features` and `classifier`; one without is left as it is. What it knows
+            of a person is left as it is too.
+        source: `pipeline.source` of what trains; its class weights and sampling hold here too. Of
+            more than `HEAD_ROWS` photographs that many are drawn.
         settings: `head_epochs`, batch size and seed.
     """
     if "features" not in {layer.name for layer in model.layers}:
         return
-    body = keras.Model(model.input, model.get_layer("features").output)
-    shown = pipeline.batches(source.pixels, np.zeros(len(source.pixels), np.int32))
-    features = body.predict(shown, verbose=0).astype(np.float32)
+    body = keras.Model(model.inputs[0], model.get_layer("features").output)
+    n = len(source.labels)
+    rows = np.sort(np.random.default_rng(settings.seed).permutation(n)[:HEAD_ROWS])
+    parts = [
+        (at, body.predict_on_batch(pixels.astype(np.float32)))
+        for at, pixels, _ in source.in_order(None if len(rows) == n else rows)
+    ]
+    order, features = (np.concatenate(column) for column in zip(*parts, strict=True))
+    features, labels = features.astype(np.float32), source.labels[order]
+    classifier = model.get_layer("classifier")
+    kernel, bias = classifier.get_weights()
+    width = features.shape[1]
     head = keras.Sequential(
         [
-            keras.Input(features.shape[1:]),
+            keras.Input((width,)),
             keras.layers.Dropout(settings.dropout, seed=settings.seed),
             keras.layers.Dense(model.output_shape[-1], activation="softmax"),
         ]
     )
-    head.layers[-1].set_weights(model.get_layer("classifier").get_weights())
-    soft = source.labels.ndim == 2
+    head.layers[-1].set_weights([kernel[:width], bias])
     head.compile(
         keras.optimizers.Adam(HEAD_RATE),
-        "categorical_crossentropy" if soft else "sparse_categorical_crossentropy",
+        "categorical_crossentropy" if labels.ndim == 2 else "sparse_categorical_crossentropy",
     )
     plain = settings.replace(mixup=0.0, cutmix=0.0)
-    narrow = feed.Feed(features[:, None, None], source.labels, plain)
+    narrow = feed.Feed(features[:, None, None], labels, plain)
     for epoch in range(settings.head_epochs):
         for x, *rest in narrow.epoch(epoch):
             head.train_on_batch(x[:, 0, 0], *rest)
-    model.get_layer("classifier").set_weights(head.layers[-1].get_weights())
+    learnt, bias = head.layers[-1].get_weights()
+    classifier.set_weights([np.concatenate([learnt, kernel[width:]]), bias])
 
 
 def take_over(model: keras.Model, before: runs.Run) -> None:

@@ -21,7 +21,11 @@ def turned(images: np.ndarray, n: int = 8) -> Iterator[np.ndarray]:
 
 
 def probabilities(
-    predict: Callable[[np.ndarray], np.ndarray], pixels: np.ndarray, n: int, batch_size: int = 32
+    predict: Callable[[np.ndarray], np.ndarray],
+    pixels: np.ndarray,
+    n: int,
+    batch_size: int = 32,
+    people: np.ndarray | None = None,
 ) -> np.ndarray:
     """What a network says of photographs: the mean over `n` views of each.
 
@@ -30,6 +34,8 @@ def probabilities(
         pixels: uint8 (N, S, S, 3), N at least 1.
         n: how many of the eight views.
         batch_size: photographs a call of `predict`.
+        people: float32 (N, P), a second input, the same for all views: `predict` takes a list of
+            the two then; None for none.
 
     Returns:
         (N, C).
@@ -37,6 +43,10 @@ def probabilities(
     parts = []
     for start in range(0, len(pixels), batch_size):
         seen = turned(pixels[start : start + batch_size], n)
-        answers = [predict(np.ascontiguousarray(view, np.float32)) for view in seen]
+        answers = []
+        for view in seen:
+            x = np.ascontiguousarray(view, np.float32)
+            known = None if people is None else people[start : start + batch_size]
+            answers.append(predict(x if known is None else [x, known]))
         parts.append(np.mean(answers, axis=0))
     return np.concatenate(parts)

@@ -24,6 +24,7 @@ LAYERS = (
         "feed",
         "folders",
         "labelled",
+        "person",
         "textures",
         "structures",
         "dermoscopy",
@@ -31,6 +32,7 @@ LAYERS = (
         "official",
         "data",
         "download",
+        "archive",
         "alignment",
         "duplicates",
         "sketches",
@@ -52,15 +54,24 @@ LAYERS = (
         "plots_audit",
         "runs",
         "plots_compare",
+        "plots_rare",
         "parts",
         "predict",
     },  # results, no TensorFlow
     {"shortcuts", "findings", "audit", "scoreboards", "report"},  # what a set's figures are worth
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
-    {"pipeline", "tfrecords", "transfer"},  # batches for a backend
+    {
+        "distribute",
+        "pipeline",
+        "tfrecords",
+        "shards",
+        "shardcheck",
+        "sharding",
+        "transfer",
+    },  # batches for a backend
     {"train", "explain", "export"},
     {"crossval", "experiments", "ablations", "robustness"},  # many runs
-    {"options", "experiment_cli", "results_cli"},  # what the command line is made of
+    {"options", "experiment_cli", "results_cli", "shards_cli"},  # what the command line is made of
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
 # Within a row only these, so that no two modules need each other.
@@ -74,11 +85,15 @@ WITHIN = {
     ("data", "folders"),
     ("data", "labelled"),
     ("labelled", "images"),
+    ("person", "labelled"),
+    ("person", "official"),
     ("ensembles", "predictions"),
     ("ensembles", "evaluate"),
     ("ensembles", "runs"),
     ("data", "sample"),
     ("download", "images"),
+    ("archive", "download"),
+    ("archive", "images"),
     ("data", "official"),
     ("official", "data"),  # only where it is run as a program
     ("sketches", "images"),
@@ -116,14 +131,23 @@ WITHIN = {
     ("plots_trust", "plots"),
     ("plots_audit", "plots"),
     ("plots_compare", "plots"),
+    ("plots_rare", "evaluate"),
+    ("plots_rare", "plots"),
+    ("plots_rare", "predictions"),
     ("runs", "predictions"),
     ("parts", "runs"),
     ("models", "augment"),
     ("models", "backbones"),
-    ("transfer", "pipeline"),
+    ("pipeline", "tfrecords"),
+    ("pipeline", "distribute"),
+    ("tfrecords", "shards"),
+    ("sharding", "shards"),
+    ("shardcheck", "shards"),
+    ("shardcheck", "tfrecords"),
     ("experiments", "crossval"),
     ("experiment_cli", "options"),
     ("results_cli", "options"),
+    ("shards_cli", "options"),
 }
 ROW = {module: row for row, modules in enumerate(LAYERS) for module in modules}
 MODULES = sorted(p.stem for p in PACKAGE.glob("*.py") if p.stem != "__init__")

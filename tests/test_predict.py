@@ -84,12 +84,20 @@ def test_the_decoder_is_the_one_training_uses(tmp_path):
     assert np.abs(np.array(corners) - odd_files.QUARTERS).max() <= 6
 
 
+def write(answers, root, path, seed):
+    with predict.table(path, predict.header(CLASSES)) as add:
+        for answer in answers:
+            if not answer.problem:
+                name = answer.file.relative_to(root).as_posix()
+                add(predict.row(name, answer.probabilities, CLASSES, seed))
+
+
 def test_what_is_written_can_be_evaluated(tiny, tmp_path):
     files = predict.find(tiny / "Test")
     answers = list(predict.answers(files, by_colour, 24))
     bad = predict.Answer(tiny / "Test/red/bad.jpg", None, "empty file (0 bytes)")
     path = tmp_path / "new" / "answers.csv"
-    predict.write([*answers, bad], CLASSES, tiny / "Test", path, seed=7)
+    write([*answers, bad], tiny / "Test", path, seed=7)
     table = predictions.read(path)
     assert list(table["file"]) == [p.relative_to(tiny / "Test").as_posix() for p in files]
     assert list(table["label"]) == [p.parent.name for p in files]
@@ -103,7 +111,26 @@ def test_what_is_written_can_be_evaluated(tiny, tmp_path):
 def test_a_folder_that_is_no_class_leaves_the_label_empty(tmp_path):
     answer = predict.Answer(tmp_path / "holiday" / "1.jpg", np.array([0.2, 0.3, 0.5]), "")
     path = tmp_path / "answers.csv"
-    predict.write([answer], CLASSES, tmp_path, path, seed=0)
+    write([answer], tmp_path, path, seed=0)
     assert path.read_text().splitlines()[1] == (
         "holiday/1.jpg,,holiday/1.jpg,,,,0,0.200000,0.300000,0.500000"
     )
+
+
+def test_a_table_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "answers.csv"
+    path.write_text("before")
+    with pytest.raises(KeyboardInterrupt), predict.table(path, ["a"]) as add:
+        add([1])
+        raise KeyboardInterrupt
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_submission_has_the_probability_of_the_class_that_is_looked_for():
+    assert predict.submission("a/ISIC_1.jpg", [0.25, 0.75], ["benign", "malignant"]) == [
+        "ISIC_1",
+        "0.750000",
+    ]
+    assert predict.submission("b/2", [0.9, 0.1], ["melanoma", "other"]) == ["2", "0.900000"]
+    with pytest.raises(ValueError, match="melanoma or malignant"):
+        predict.submission("1", [1.0, 0.0], ["blue", "red"])

@@ -43,7 +43,7 @@ def test_a_run_tells_the_command_that_makes_it_again(changes, seeds, tmp_path, m
         asked.update(settings=settings, seeds=len(more.get("seeds", ())) or None, data=index)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(options, "load", lambda name, quiet: name)
+    monkeypatch.setattr(options, "load", lambda name, *others: name)
     for module, function in ((crossval, "run"), (train, "fit")):
         monkeypatch.setattr(module, function, stand_in)
     typer.testing.CliRunner().invoke(cli.app, [*words[1:], "--json", "--out", str(tmp_path)])

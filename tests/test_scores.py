@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as referee
 from tables import NAMES, make
 
-from skincnn import predictions, scores
+from skincnn import evaluate, predictions, scores
 
 CLASSES = range(len(NAMES))
 
@@ -33,7 +33,9 @@ def lesions(n, rng):
     logits = rng.normal(size=(n, 3)) + np.eye(3)[label]
     powers = np.exp(logits[group] + rng.normal(size=(len(group), 3)) / 2)
     table = pd.DataFrame(powers / powers.sum(axis=1, keepdims=True), columns=["p_a", "p_b", "p_c"])
-    return table.assign(file="", group=group.astype(str), label=np.array(list("abc"))[label][group])
+    return table.assign(
+        file="", seed=0, group=group.astype(str), label=np.array(list("abc"))[label][group]
+    )
 
 
 # --- the figures ---------------------------------------------------------------------------------
@@ -129,3 +131,21 @@ def test_proportion_counts_groups_not_photographs():
     assert once["value"] == 0.6 and 0.45 < once["low"] < 0.55 < 0.65 < once["high"] < 0.75
     nothing = scores.proportion(part, np.zeros(100, bool), np.arange(100), 5, 0)
     assert set(nothing.values()) == {None}
+
+
+def test_trainings_are_averaged_not_pooled():
+    """Each of the two ranks without a fault; their scores lie on different scales."""
+    rows = []
+    for seed, scale in ((1, 0.9), (2, 0.1)):
+        for i in range(20):
+            positive = i % 2 == 0
+            p = scale * (0.9 if positive else 0.5)
+            rows.append(
+                (f"{i}.jpg", "", "", "malignant" if positive else "benign", "", 0, seed, 1 - p, p)
+            )
+    columns = [*predictions.FACTS, "p_benign", "p_malignant"]
+    table = pd.DataFrame(rows, columns=columns)
+    answer = evaluate.metrics(table, replicates=20)
+    assert answer["macro_auc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert answer["sensitivity_at_95_specificity"]["value"] == 1.0
+    assert answer["per_class"]["malignant"]["average_precision"] == 1.0

@@ -20,6 +20,7 @@ from skincnn import (
     config,
     data,
     evaluate,
+    feed,
     pipeline,
     precision,
     predictions,
@@ -240,7 +241,8 @@ def test_the_faster_precision_is_chosen_and_float32_where_little_is_gained(
     steps = dict(zip(("float32", "mixed_bfloat16"), seconds, strict=True))
     monkeypatch.setattr(precision.time, "perf_counter", lambda: clock[0])
     pixels, numbers = np.zeros((9, 32, 32, 3), np.uint8), np.zeros(9, np.int32)
-    found = precision.choose(lambda dtype: Network(steps[dtype]), pixels, numbers, show=False)
+    source = feed.Feed(pixels, numbers, SMALL)
+    found = precision.choose(lambda dtype: Network(steps[dtype]), source, show=False)
     assert found == chosen
 
 
