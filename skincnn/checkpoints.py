@@ -128,9 +128,8 @@ class Checkpoints(keras.callbacks.Callback):
             {"epoch": epoch + 1, **row, "learning_rate": self._rate, "seconds": seconds}
         )
         # a loss that is no number is no improvement, and nothing is compared with it
-        watched, best = ("val_auc", max) if self.keep == "highest_auc" else ("val_loss", min)
-        known = [r[watched] for r in self.history if np.isfinite(r[watched])]
-        improved = bool(known) and row[watched] == best(known)
+        known = [order(r, self.keep) for r in self.history if np.isfinite(r["val_loss"])]
+        improved = bool(known) and order(row, self.keep) == max(known)
         improved |= self.keep == "last"
         if improved or self._best is None:
             with self._averaged():
@@ -161,6 +160,13 @@ class Checkpoints(keras.callbacks.Callback):
         temporary.rename(place)
         for old in sorted(self.folder.glob("epoch_*"))[:-2]:
             shutil.rmtree(old)
+
+
+def order(row: dict, keep: str) -> tuple[float, float]:
+    """By what epochs are compared, the higher the better: of AUCs that are alike to four digits,
+    as they often are with few positives, the one with the lower loss."""
+    auc = round(row["val_auc"], 4) if keep == "highest_auc" else 0.0
+    return auc, -row["val_loss"]
 
 
 @contextlib.contextmanager

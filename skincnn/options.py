@@ -106,6 +106,7 @@ def load(
         from skincnn import tfrecords
 
         index = tfrecords.load(place, facts or [], skip_damaged, progress=not quiet)
+        index.attrs["place"] = name or place  # as it was typed: a name is good elsewhere too
         for problem in index.attrs["without"]:
             print(f"without {problem}", file=sys.stderr)
     elif facts or skip_damaged:

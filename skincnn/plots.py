@@ -284,9 +284,11 @@ def _draw_curves(histories, metric: str, ax: Axes, keep: str = "lowest_loss") ->
         ax.plot("epoch", metric, "--", data=history, color=colour, linewidth=1.3)
         if validation in history:
             ax.plot("epoch", validation, "-", data=history, color=colour, linewidth=2.4)
-            lowest = keep == "lowest_loss"
-            later = history[::-1]  # of equal ones the last is kept
-            best = later.nsmallest(1, "val_loss") if lowest else later.nlargest(1, "val_auc")
+            auc = history["val_auc"].round(4) if keep == "highest_auc" else 0.0
+            ranked = history.assign(auc_=auc).sort_values(
+                ["auc_", "val_loss"], ascending=[True, False]
+            )
+            best = ranked.tail(1)
             ax.plot("epoch", validation, data=best, **_ring(colour))
         if name:
             handles.append(Line2D([], [], color=colour, linewidth=2.4, label=name))

@@ -94,11 +94,11 @@ class Run:
             start |= {name: settings[name] for name in ("protocol", "fold")}
         words = [kind, "--preset", settings["preset"]]
         if place := info["data"].get("place"):
-            words += ["--data", place if "://" in place else _from_here(Path(place))]
+            words += ["--data", _from_here(Path(place)) if Path(place).exists() else place]
         elif info["data"].get("name"):
             words += ["--data", info["data"]["name"]]
         for table in info["data"].get("facts", ()):
-            words += ["--facts", _from_here(Path(table))]
+            words += ["--facts", _from_here(Path(table)) if Path(table).exists() else table]
         if info["data"].get("without"):
             words.append("--skip-damaged")
         for name in [name for name in settings if settings[name] != start[name]]:

@@ -56,9 +56,9 @@ def load(
 
     Args:
         pattern: as `shards.find` takes it.
-        facts: tables (CSV) by the photographs' names, that say more or better than the records:
-            patients, lesions, ages, sexes, sites, labels. One with the columns `image_name_1` and
-            `image_name_2` lists pairs of the same photograph.
+        facts: tables (CSV), in the shards' folder or elsewhere, that say more or better than the
+            records, by the photographs' names: patients, lesions, ages, sexes, sites, labels. One
+            with the columns `image_name_1` and `image_name_2` lists pairs of the same photograph.
         skip_damaged: go on without the shards that lost records, and name them in
             `attrs["without"]`, instead of raising.
         progress: show a progress bar.
@@ -99,14 +99,13 @@ def load(
         unnamed = "record " + table["record"].astype(str)
         table["file"] = name + "/" + table["name"].where(table["name"] != "", unnamed)
     index = pd.concat(tables, ignore_index=True)
-    # one name twice in a shard: the same photograph again, or names that say nothing
-    again = index.duplicated(["file", "sha256"]) & (index["problem"] == "")
-    index.loc[again, "problem"] = "stands twice in its shard"
+    # one name twice in a shard: a photograph with two labels, or names that say nothing
     twice = index.duplicated("file")
     index.loc[twice, "file"] += " again " + index["record"].astype(str)
-    pairs = []
-    for path in facts:
-        index, more = _joined(index, Path(path))
+    place, pairs = Path(shards.folder(whole[0])), []
+    said_in = [Path(path) if Path(path).exists() else place / path for path in facts]
+    for path in said_in:
+        index, more = _joined(index, path)
         pairs += more
     index["augmented_from"] = ""
     alike = data.groups(index, ("sha256", "image_id"), pairs)
@@ -125,7 +124,9 @@ def load(
         "shards": whole,
         "records": [len(table) for table in tables],
         "without": without,
-        "facts": [str(path) for path in facts],
+        "facts": [
+            path.name if path.parent.resolve() == place.resolve() else str(path) for path in said_in
+        ],
     }
     if not len(data.usable(index)):
         raise data.DataError(

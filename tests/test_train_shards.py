@@ -9,6 +9,7 @@ import pytest
 import shard_files
 
 from skincnn import (
+    checkpoints,
     config,
     data,
     labels,
@@ -64,8 +65,6 @@ def test_a_run_on_records_has_a_runs_files(index, tmp_path):
 def test_a_killed_run_ends_as_one_that_was_not(index, tmp_path, monkeypatch):
     settings = SMALL.replace(sampling="balanced", augment="flip_rotate_zoom", epochs=3)
     whole = fit(settings, index, tmp_path / "whole")
-    from skincnn import checkpoints
-
     begin = checkpoints.Checkpoints.on_epoch_begin
 
     def dies(self, epoch, logs=None):
@@ -285,3 +284,12 @@ def test_the_command_line_trains_on_shards_and_predicts_them(place, home, tmp_pa
     assert skincnn(*words, "--skip-damaged") == 0 and len(pd.read_csv(out[1])) == 36
     assert skincnn("tfrecords", "--check", place) == 1
     assert json.loads((run / "config.json").read_text())["classes"] == ["benign", "malignant"]
+
+
+def test_of_aucs_that_are_alike_the_lower_loss_is_kept():
+    rows = [{"val_auc": 1.0, "val_loss": 0.3}, {"val_auc": 0.99999, "val_loss": 0.2}]
+    best = max(rows, key=lambda row: checkpoints.order(row, "highest_auc"))
+    assert best["val_loss"] == 0.2
+    rows.append({"val_auc": 0.9, "val_loss": 0.1})
+    assert max(rows, key=lambda row: checkpoints.order(row, "highest_auc")) == best
+    assert max(rows, key=lambda row: checkpoints.order(row, "lowest_loss"))["val_loss"] == 0.1
