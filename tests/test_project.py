@@ -187,5 +187,7 @@ def test_no_photograph_and_no_weights_are_committed():
 
 
 def test_nothing_large_is_committed():
-    large = {name: (ROOT / name).stat().st_size for name in tracked()}
-    assert not {name: size for name, size in large.items() if size > 1_000_000}
+    sizes = {name: (ROOT / name).stat().st_size for name in tracked()}
+    # ten thousand photographs' answers are what every figure of a set can be computed from again
+    limits = {name: 2_000_000 if name.endswith("/predictions.csv") else 1_000_000 for name in sizes}
+    assert not {name: size for name, size in sizes.items() if size > limits[name]}
