@@ -8,6 +8,7 @@ the shards and on the same ten times. What is measured goes to standard output.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ from pathlib import Path
 ROUNDS = 5
 TIMES = 10
 SIZE = 128
+ARCHIVE = 550_000  # photographs, about as many as the ISIC archive has; most are larger
 
 
 def main() -> None:
@@ -46,7 +48,7 @@ def main() -> None:
 
 
 def write(name: str, place: Path, shards: int, tell: bool) -> Path:
-    """Write the set, told as a rate and what the whole ISIC archive would take at it."""
+    """Write the set; told are the rate, and what the whole ISIC archive would take at it."""
     from skincnn import data, sharding
 
     index = data.load(name)
@@ -57,7 +59,11 @@ def write(name: str, place: Path, shards: int, tell: bool) -> Path:
     if tell and new:
         size = sum(path.stat().st_size for path in place.glob("*.tfrec"))
         print(f"writing: {len(index) / seconds:.0f} photographs/s at {SIZE} pixels,", end=" ")
-        print(f"{size / len(index) / 1000:.1f} kB each ({len(index):,} in {seconds:.0f} s)")
+        print(
+            f"{size / len(index) / 1000:.1f} kB each ({len(index):,} in {seconds:.0f} s);", end=" "
+        )
+        hours, gigabytes = ARCHIVE / len(index) * seconds / 3600, ARCHIVE / len(index) * size / 1e9
+        print(f"{ARCHIVE:,} of the archive at this rate: {hours:.1f} h, {gigabytes:.1f} GB")
     return place
 
 
@@ -139,24 +145,20 @@ def memory(place: Path, temporary: Path) -> None:
 
 def child(what: str, place: str, run: Path) -> None:
     """An epoch of training, or a prediction of everything; prints the peak."""
-    from skincnn import config, predict, runs, tfrecords, train
+    from skincnn import cli, config, tfrecords, train
 
-    # Every name stands in ten shards here, where protocol `clean` would keep one: hence the default
-    index = tfrecords.load(place, progress=False)
     if what == "train":
+        # Every name stands in ten shards here, where protocol `clean` would keep one: the default
+        index = tfrecords.load(place, progress=False)
         settings = config.RunConfig(
             model="two_conv", image_size=SIZE, epochs=1, precision="float32", positive="melanoma"
         )
         train.fit(settings, index, run, verbose=0)
     else:
-        import numpy as np
-
-        made = runs.Run(run)
-        source = tfrecords.Records(index, np.zeros(0, np.int32), made.config, shuffle=False)
-        with predict.table(run / "answers.csv", predict.header(made.classes)) as add:
-            for at, pixels, _ in source.in_order():
-                for row, answer in zip(at, made.classify(pixels), strict=True):
-                    add(predict.row(index["file"][row], answer, made.classes, 0))
+        words = ["predict", place, "--model", str(run), "--csv", str(run / "answers.csv")]
+        sys.argv = ["skincnn", *words]
+        with contextlib.suppress(SystemExit):
+            cli.main()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"megabytes": peak}))
 
