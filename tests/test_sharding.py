@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skincnn import data, images, shardcheck, sharding, shards, tfrecords
+from skincnn import data, images, runs, shardcheck, sharding, shards, tfrecords
 
 
 @pytest.fixture
@@ -111,6 +111,22 @@ def test_a_process_killed_outright_leaves_no_half_shard(tiny, tmp_path):
     subprocess.run([*command, "--out", str(tmp_path / "set")], check=True, capture_output=True)
     left = {n: c for n, c in contents(tmp_path / "set").items() if not n.startswith(".")}
     assert left == full
+
+
+def test_a_writer_killed_before_its_first_shard_is_noted_goes_on(index, tmp_path, monkeypatch):
+    whole = contents(write(index, tmp_path / "whole"))
+    write_json = runs.write_json
+
+    def killed(path, content):
+        if content["shards"]:
+            raise KeyboardInterrupt
+        write_json(path, content)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(runs, "write_json", killed)
+        write(index, tmp_path / "set")
+    assert list((tmp_path / "set").glob("train*"))
+    assert contents(write(index, tmp_path / "set")) == whole
 
 
 def test_a_damaged_shard_is_written_again_and_the_rest_is_not(index, tmp_path, monkeypatch):
