@@ -101,7 +101,7 @@ def switches(
         for seed in range(seeds)
         for name, changes in {"": {}, **chosen}.items()
     }
-    tables = _trained(index, wanted, Path(folder), progress)
+    tables = trained(index, wanted, Path(folder), progress)
 
     def of(name: str) -> pd.DataFrame:
         return pd.concat([predictions.read(tables[name, seed]) for seed in range(seeds)])
@@ -161,7 +161,7 @@ def backbones(
     }
     if len(wanted) < len(networks):
         raise ValueError("a network stands twice, with weights or without: give each once")
-    tables = _trained(index, wanted, Path(folder), progress)
+    tables = trained(index, wanted, Path(folder), progress)
     rows = []
     for key, path in tables.items():
         facts, metrics = parts.facts(path), evaluate.metrics(predictions.read(path))
@@ -184,6 +184,51 @@ def backbones(
     return table
 
 
+def trained(
+    index: pd.DataFrame,
+    wanted: Mapping[tuple[str, int], config.RunConfig],
+    folder: Path,
+    progress: bool,
+    keep=parts.keep_inner,
+) -> dict[tuple[str, int], Path]:
+    """Several trainings on one fold, made unless they are there.
+
+    Args:
+        index: as for `switches`.
+        wanted: (name, seed) -> settings; all of one fold and one deal.
+        folder: where `<name>_seed<s>.csv` of each goes.
+        progress: print one line a training.
+        keep: `parts.keep_inner` for a choice, `parts.keep` for what the fold holds out.
+
+    Returns:
+        (name, seed) -> its table of predictions.
+    """
+    with runs.alone_in(folder):
+        first = next(iter(wanted.values())).replace(protocol="clean")
+        photographs = data.usable(index)
+        if "fold" not in photographs:
+            photographs = train.grouped(first, photographs)
+        photographs = data.against_rest(photographs, first.positive)
+        ready = splits.inner(photographs, first.fold, first.inner_fraction)
+        tables = {}
+        for number, ((name, seed), settings) in enumerate(wanted.items(), start=1):
+            settings = settings.replace(protocol="clean")
+            stem = f"{name or 'plain'}_seed{settings.seed}".replace(" ", "_")
+            path, given = folder / f"{stem}.csv", runs.identity(settings, ready)
+            if not parts.done(path, given):
+                place = parts.place(folder, stem)
+                run = train.fit(settings, ready, place, verbose=0)
+                keep(run, path, given)
+                (place / "model.keras").unlink()
+            tables[name, seed] = path
+            if progress:
+                metrics = evaluate.metrics(predictions.read(path), replicates=1)
+                balanced, auc = (metrics[n]["value"] for n in ("balanced_accuracy", "macro_auc"))
+                found = f"balanced {balanced:.1%}, AUC {auc or 0:.3f}"
+                print(f"{stem}: {found}; {number} of {len(wanted)}", flush=True)
+        return tables
+
+
 # --- underneath ----------------------------------------------------------------------------------
 
 
@@ -199,32 +244,6 @@ def _on(settings: config.RunConfig, name: str, changes: Mapping) -> config.RunCo
     if name and changed == settings:
         raise ValueError(f"switch {name!r}: preset {settings.preset!r} has it already")
     return changed
-
-
-def _trained(index, wanted: dict, folder: Path, progress: bool) -> dict:
-    """The inner part's predictions of each of several trainings, made unless they are there."""
-    with runs.alone_in(folder):
-        first = next(iter(wanted.values())).replace(protocol="clean")
-        photographs = data.usable(index)
-        if "fold" not in photographs:
-            photographs = train.grouped(first, photographs)
-        ready = splits.inner(photographs, first.fold, first.inner_fraction)
-        tables = {}
-        for number, ((name, seed), settings) in enumerate(wanted.items(), start=1):
-            settings = settings.replace(protocol="clean")
-            stem = f"{name or 'plain'}_seed{settings.seed}".replace(" ", "_")
-            path, given = folder / f"{stem}.csv", runs.identity(settings, ready)
-            if not parts.done(path, given):
-                place = parts.place(folder, stem)
-                run = train.fit(settings, ready, place, verbose=0)
-                parts.keep_inner(run, path, given)
-                (place / "model.keras").unlink()
-            tables[name, seed] = path
-            if progress:
-                metrics = evaluate.metrics(predictions.read(path), replicates=1)
-                balanced = metrics["balanced_accuracy"]["value"]
-                print(f"{stem}: balanced {balanced:.1%}; {number} of {len(wanted)}", flush=True)
-        return tables
 
 
 def _keep(table: pd.DataFrame, folder: Path, name: str, draw) -> None:

@@ -1,12 +1,13 @@
 """`skincnn experiment`: what a figure stands on, a command each."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from skincnn import options
+from skincnn import config, options
 
 experiment = typer.Typer(
     help="Experiments that a figure stands on; each goes on where it stopped.\n\n"
@@ -167,6 +168,36 @@ def one_recipe_on_many_networks(
         return ablations.backbones(index, settings, networks, folder, progress=not as_json)
 
     _carry_out("backbones", run, _rounded, source, out, as_json)
+
+
+@experiment.command("melanoma")
+def pretrained_against_from_scratch(
+    source: options.Data = None,
+    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
+    fold: Annotated[int, typer.Option(min=0, help="Which fold is held out.")] = 0,
+    epochs: options.Epochs = None,
+    image_size: options.ImageSize = None,
+    precision: options.HowPrecise = None,
+    more: options.Set = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Melanoma among all others, by AUC: pretrained, from scratch, with age, sex and site.
+
+    Example: skincnn experiment melanoma --data outputs/local/ham_shards --epochs 5
+    """
+    from skincnn import rare
+
+    typed = {"precision": getattr(precision, "value", None), "fold": fold}
+    changes = config.parse(more or []) | {n: v for n, v in typed.items() if v is not None}
+    networks = rare.networks(epochs or 0, image_size or 0, **changes)
+
+    def run(index, folder):
+        table, differences = rare.compared(index, networks, folder, seeds, progress=not as_json)
+        print(_rounded(differences), file=sys.stderr)
+        return table
+
+    _carry_out("melanoma", run, _rounded, source, out, as_json)
 
 
 @experiment.command("robustness")

@@ -93,7 +93,7 @@ def write(
         todo = {name: part for name, part in parts.items() if name not in done}
         places = [path for part in todo.values() for path in data.paths(part)]
         left = len(places)
-        # before the first shard: one that is renamed and not noted yet must not read as a stranger's
+        # before the first shard: one that is not noted yet must not read as a stranger's
         runs.write_json(out / shards.WRITING, {"request": request, "shards": done})
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(_bar(len(rows), len(rows) - left, progress))
