@@ -70,7 +70,7 @@ LAYERS = (
         "transfer",
     },  # batches for a backend
     {"train", "explain", "export"},
-    {"crossval", "experiments", "ablations", "robustness"},  # many runs
+    {"crossval", "experiments", "ablations", "rare", "robustness"},  # many runs
     {"options", "experiment_cli", "results_cli", "shards_cli"},  # what the command line is made of
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
@@ -145,6 +145,7 @@ WITHIN = {
     ("shardcheck", "shards"),
     ("shardcheck", "tfrecords"),
     ("experiments", "crossval"),
+    ("rare", "ablations"),
     ("experiment_cli", "options"),
     ("results_cli", "options"),
     ("shards_cli", "options"),
