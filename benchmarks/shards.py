@@ -72,11 +72,11 @@ def read(place: Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from skincnn import config, shards, tfrecords
+    from skincnn import config, shards, stream, tfrecords
 
     index = tfrecords.load(place)
     settings = config.RunConfig(image_size=SIZE)
-    source = tfrecords.Records(index, np.zeros(len(index), np.int32), settings)
+    source = stream.Records(index, np.zeros(len(index), np.int32), settings)
     contents = [
         shards.fields(record)["image"]
         for path in shards.find(place)

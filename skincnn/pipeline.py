@@ -102,7 +102,7 @@ def source(
     progress: bool = True,
 ):
     """What a network is shown of some rows: a `feed.Feed` of decoded photographs, or, of a set in
-    shards, `tfrecords.Records`, which decode what an epoch asks for.
+    shards, `stream.Records`, which decode what an epoch asks for.
 
     Args:
         rows: of an index, with its `attrs`.
@@ -113,11 +113,11 @@ def source(
         progress: show a progress bar.
     """
     if "shard" in rows:
-        from skincnn import tfrecords  # TensorFlow, which another backend can do without
+        from skincnn import stream  # TensorFlow, which another backend can do without
 
         share = distribute.process(), distribute.processes()
         parts = distribute.parts(settings.devices)
-        return tfrecords.Records(rows, numbers, settings, shuffle, people, share, parts)
+        return stream.Records(rows, numbers, settings, shuffle, people, share, parts)
     if settings.readers > 1 or distribute.processes() > 1:
         raise ValueError(
             "several readers or processes need a set in shards: skincnn tfrecords --from SET"
@@ -173,7 +173,7 @@ def stream(source, epoch: Callable[[], int] | None = None):
     """What a feed shows, for the backend that trains.
 
     Args:
-        source: a `feed.Feed` or `tfrecords.Records`.
+        source: a `feed.Feed` or `stream.Records`.
         epoch: tells the number of the epoch that begins; None counts the passes from 0.
 
     Returns:

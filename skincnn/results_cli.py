@@ -248,10 +248,10 @@ def _answers_of_set(run, place: str, strangers_to: str | None, tables, skip_dama
 
     people = person.vectors(person.of(index)) if run.config.metadata else None
     if "shard" in index:
-        from skincnn import tfrecords
+        from skincnn import stream
 
         settings = run.config.replace(hair_removal=False)  # `classify` does it
-        source = tfrecords.Records(index, [], settings, shuffle=False, people=people)
+        source = stream.Records(index, [], settings, shuffle=False, people=people)
         batches = ((at, run.classify(pixels, told)) for at, pixels, told in source.in_order())
         stream = (
             (index["file"].iat[row], index["name"].iat[row], answer, "", known(row))

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import shard_files
 
-from skincnn import config, data, distribute, pipeline, runs, tfrecords
+from skincnn import config, data, distribute, pipeline, runs, stream, tfrecords
 
 PROGRAM = Path(__file__).with_name("one_of_several.py")
 
@@ -107,7 +107,7 @@ def test_readers_make_the_batches_whoever_reads(place, tmp_path, home):
     settings = config.RunConfig(image_size=32, batch_size=8, readers=4)
 
     def batches(share, shuffle=True, **changes):
-        source = tfrecords.Records(index, labels, settings.replace(**changes), shuffle, share=share)
+        source = stream.Records(index, labels, settings.replace(**changes), shuffle, share=share)
         return [[a.numpy() for a in batch] for batch in source.dataset(lambda: 3)], source
 
     for changes in ({}, {"sampling": "balanced"}):
@@ -130,10 +130,10 @@ def test_a_process_opens_its_own_shards_alone(place, tmp_path, home):
     own = shutil.copytree(place, tmp_path / "set")
     index = tfrecords.load(own, progress=False)
     settings = config.RunConfig(image_size=32, batch_size=8, readers=2)
-    source = tfrecords.Records(index, np.zeros(96, np.int32), settings, share=(1, 2))
+    source = stream.Records(index, np.zeros(96, np.int32), settings, share=(1, 2))
     order = np.array(
-        tfrecords.tf.random.experimental.stateless_shuffle(
-            tfrecords.tf.range(6), tfrecords.tf.constant([settings.seed, 0], "int64")
+        stream.tf.random.experimental.stateless_shuffle(
+            stream.tf.range(6), stream.tf.constant([settings.seed, 0], "int64")
         )
     )
     for number in order[0::2]:  # the other process's

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skincnn import data, images, runs, shardcheck, sharding, shards, tfrecords
+from skincnn import data, images, runs, shardcheck, sharding, shards, stream, tfrecords
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_what_is_read_is_what_was_written(index, tmp_path):
     both = again.merge(index, on="image_id", suffixes=("", "_file"))
     assert len(again) == len(both) == 30
     assert (both["label"] == both["label_file"]).all()
-    source = tfrecords.Records(again, np.zeros(30, np.int32), _settings(), shuffle=False)
+    source = stream.Records(again, np.zeros(30, np.int32), _settings(), shuffle=False)
     at, pixels, _ = next(source.in_order())
     first = index.set_index("image_id").loc[again["image_id"][at[0]]]
     wanted = images.resize(

@@ -8,7 +8,7 @@ import pytest
 import shard_files
 import tensorflow as tf
 
-from skincnn import config, data, feed, images, labels, shards, splits, tfrecords, train
+from skincnn import config, data, feed, images, labels, shards, splits, stream, tfrecords, train
 
 SETTINGS = config.RunConfig(image_size=32, batch_size=8, seed=3)
 
@@ -28,7 +28,7 @@ def numbers(index):
 
 def passes(index, settings, n=2, start=0, y=None, **options):
     """(pixels, labels, …) of some epochs."""
-    source = tfrecords.Records(index, numbers(index) if y is None else y, settings, **options)
+    source = stream.Records(index, numbers(index) if y is None else y, settings, **options)
     epochs = iter(range(start, start + n))
     dataset = source.dataset(lambda: next(epochs))
     found = []
@@ -243,14 +243,14 @@ def test_an_epoch_is_the_same_whenever_it_is_begun(index):
 
 def test_balanced_sampling_shows_the_rare_class_as_often(index, monkeypatch):
     settings = SETTINGS.replace(sampling="balanced")
-    for rare in (tfrecords.RARE, 0):  # kept in memory, or read again
-        monkeypatch.setattr(tfrecords, "RARE", rare)
+    for rare in (stream.RARE, 0):  # kept in memory, or read again
+        monkeypatch.setattr(stream, "RARE", rare)
         shown = np.concatenate([labels for _, labels in passes(index, settings, n=6)])
         assert len(shown) == 6 * 48 and 0.4 < shown.mean() < 0.6
 
 
 def test_timing_a_precision_reads_no_more_than_it_asks_for(index):
-    source = tfrecords.Records(index, numbers(index), SETTINGS, shuffle=False)
+    source = stream.Records(index, numbers(index), SETTINGS, shuffle=False)
     last = source.paths.pop()
     source.paths.append(f"{last}.gone")  # reading on would stop at it
     at, *_ = next(source.in_order(np.arange(8)))
@@ -273,7 +273,7 @@ def test_mixing_is_feeds(index):
 
 def test_only_the_rows_asked_for_are_shown(index):
     some = index[index["record"] % 3 == 1].reset_index(drop=True)
-    source = tfrecords.Records(some, numbers(some), SETTINGS, shuffle=False)
+    source = stream.Records(some, numbers(some), SETTINGS, shuffle=False)
     at, pixels, people = (list(c) for c in zip(*source.in_order(), strict=True))
     at, pixels = np.concatenate(at), np.concatenate(pixels)
     assert sorted(at) == list(range(len(some))) and people[0] is None
@@ -288,7 +288,7 @@ def test_pixels_are_those_of_the_one_decoder(tmp_path, home, size):
     some = [shard_files.kaggle(i, image=content) for i, content in enumerate(contents)]
     shard_files.shard(tmp_path / "a.tfrec", some)
     index = load(tmp_path)
-    source = tfrecords.Records(index, numbers(index), SETTINGS.replace(image_size=size), False)
+    source = stream.Records(index, numbers(index), SETTINGS.replace(image_size=size), False)
     ((_, pixels, _),) = source.in_order()
     for content, shown in zip(contents, pixels, strict=True):
         np.testing.assert_array_equal(shown, images.resize(images.decode(content), size))
@@ -297,7 +297,7 @@ def test_pixels_are_those_of_the_one_decoder(tmp_path, home, size):
 def test_metadata_goes_with_its_photograph(index):
     people = np.arange(48, dtype=np.float32)[:, None] * np.ones((1, 10), np.float32)
     marked = np.arange(48, dtype=np.int32)
-    source = tfrecords.Records(index, marked, SETTINGS, people=people)
+    source = stream.Records(index, marked, SETTINGS, people=people)
     batches = list(source.dataset(lambda: 0))
     told = np.concatenate([told for (_, told), _ in batches])
     assert np.array_equal(told[:, 0].astype(int), np.concatenate([y for _, y in batches]))
@@ -316,3 +316,17 @@ def test_real_shards(real, home):
     folds = splits.grouped(rows, 4, by_size=True)
     assert (folds.groupby("patient_id")["fold"].nunique() == 1).all()
     assert labels.positive(data.classes(index)) == "malignant"
+
+
+def test_a_set_in_shards_is_one_call_from_batches(index, tmp_path):
+    batches = tfrecords.dataset(str(tmp_path / "set"), image_size=16, batch_size=8)
+    pixels, y = zip(*batches.as_numpy_iterator(), strict=True)
+    assert {x.shape[1:] for x in pixels} == {(16, 16, 3)} and len(np.concatenate(y)) == len(index)
+    names = sorted(index["label"].unique())
+    assert np.bincount(np.concatenate(y)).tolist() == [
+        int((index["label"] == name).sum()) for name in names
+    ]
+    again = np.concatenate([y for _, y in batches.as_numpy_iterator()])
+    assert not np.array_equal(np.concatenate(y), again), "every epoch has an order of its own"
+    with pytest.raises(data.DataError, match="no record has a label"):
+        tfrecords.dataset(index.assign(label=""))
