@@ -92,7 +92,8 @@ class RunConfig:
     cutmix: float = 0.0  # the same, for a rectangle of one in another
     hair_removal: bool = False  # dark hairs are painted over when a photograph is read
     # --- rare positives ---
-    positive: str = ""  # this class against all others; "" tells all classes apart
+    # this class against all others; malignant: all diagnoses that are; "" tells all classes apart
+    positive: str = ""
     initial_bias: bool = False  # the classifier starts with the classes' shares, not with even ones
     metadata: bool = False  # age, sex and site are a second input
     # --- several devices or machines: see docs/machines.md ---

@@ -23,7 +23,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import config, folders, images, labelled, official, sample
+from skincnn import config, folders, images, labelled, labels, official, sample
 from skincnn.labels import ISIC9, OTHER, image_id
 
 NAMES = ("isic9", "sample")
@@ -185,15 +185,35 @@ def classes(index: pd.DataFrame) -> list[str]:
 def against_rest(index: pd.DataFrame, name: str) -> pd.DataFrame:
     """The index with one class against all others, which become `labels.OTHER`; "" leaves it.
 
+    `malignant` gathers the diagnoses that are (`labels.malignant` says where that is a choice), and
+    the others are `benign`; classes that bear these names already stay as they are.
+
     Raises:
-        DataError: no row has the class.
+        DataError: no row has the class, or, for `malignant`, a class of which it is not known.
+
+    Example:
+        >>> two = data.against_rest(data.load("isic9"), "malignant")
+        >>> data.classes(two)
+        ['benign', 'malignant']
     """
     if not name:
         return index
+    blank = index["label"] == ""
+    if name == labels.TWO[1]:
+        known = {label: labels.malignant(label) for label in index.loc[~blank, "label"].unique()}
+        if unknown := sorted(label for label, is_so in known.items() if is_so is None):
+            raise DataError(
+                f"positive={name!r}: whether {', '.join(unknown)} is malignant is not known; name "
+                f"the class {' or '.join(labels.TWO)}, or one of {', '.join(ISIC9)}"
+            )
+        named = {label: labels.TWO[is_so] for label, is_so in known.items()}
+        index = index.assign(label=index["label"].map(named | {"": ""}))
+        rest = labels.TWO[0]
+    else:
+        rest = OTHER
     if not (index["label"] == name).any():
         raise DataError(f"positive={name!r} is none of the classes: {', '.join(classes(index))}")
-    blank = index["label"] == ""
-    return index.assign(label=index["label"].where(blank | (index["label"] == name), OTHER))
+    return index.assign(label=index["label"].where(blank | (index["label"] == name), rest))
 
 
 def counts(index: pd.DataFrame) -> pd.DataFrame:

@@ -1,4 +1,5 @@
-"""The nine diagnoses: names as the folders spell them, short codes, and what else they are called.
+"""The nine diagnoses: names as the folders spell them, short codes, what else they are called, and
+which of them are malignant.
 
 Standard library only: everything may import it.
 """
@@ -22,6 +23,19 @@ ISIC9 = {
     "vascular lesion": "VASC",
 }
 
+# Cancers of the skin (WHO Classification of Skin Tumours, 4th edition, 2018), and one that is none
+# yet (see DEBATED).
+MALIGNANT = frozenset(
+    {
+        "actinic keratosis",
+        "basal cell carcinoma",
+        "melanoma",
+        "squamous cell carcinoma",
+    }
+)
+DEBATED = frozenset({"actinic keratosis"})  # malignant here by choice: see `malignant`
+TWO = ("benign", "malignant")
+
 OTHER = "other"  # all classes but the one that is looked for
 POSITIVE = ("melanoma", "malignant")  # the class that is looked for, the first of these there is
 
@@ -35,6 +49,30 @@ def name(text: str) -> str:
     HAM10000's `akiec` holds intraepithelial carcinomas (Bowen's disease) too.
     """
     return _NAMES.get(text.strip().lower(), text.strip())
+
+
+def malignant(text: str) -> bool | None:
+    """Whether a diagnosis is counted as malignant, or None where its name does not say (`other`).
+
+    Melanoma, basal cell carcinoma and squamous cell carcinoma are cancers. **Actinic keratosis is a
+    choice**: a precancer, of which few become squamous cell carcinoma (0.03 to 0.6 % a year:
+    Werner et al. 2013, Br J Dermatol 169, 502), that some count as the same disease in situ
+    (Ackerman & Mones 2006, Br J Dermatol 155, 9). The ISIC archive calls it indeterminate. Here it
+    counts as malignant, since it is treated and since HAM10000's class `akiec` holds Bowen's
+    disease, a carcinoma in situ, too (Tschandl et al. 2018, Sci Data 5, 180161). The other five of
+    the nine are benign.
+
+    Args:
+        text: a diagnosis, its code in any case, `benign` or `malignant`.
+
+    Example:
+        >>> labels.malignant("melanoma"), labels.malignant("NV"), labels.malignant("other")
+        (True, False, None)
+    """
+    diagnosis = name(text)
+    if diagnosis in ISIC9:
+        return diagnosis in MALIGNANT
+    return {"benign": False, "malignant": True}.get(diagnosis.lower())
 
 
 def positive(classes) -> str | None:

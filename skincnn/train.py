@@ -85,7 +85,10 @@ def grouped(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
     """The clean index of a set in the folds of protocol `clean`: the same for every seed.
 
     Records in shards are one a photograph, by their bytes, names and the set's own list of
-    duplicates; files are searched for copies however changed (`audit.clean`).
+    duplicates; files are searched for copies however changed (`audit.clean`). Where one class
+    stands against the rest, files are dealt out by diagnosis all the same, unless one is too rare
+    for it: their folds are those of all classes apart, and the two can be compared photograph by
+    photograph.
     """
     if "shard" in index:
         from skincnn import tfrecords  # TensorFlow, which another backend can do without
@@ -95,8 +98,13 @@ def grouped(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
         from skincnn import audit  # opens every photograph; the other protocols need none of it
 
         rows, _ = audit.clean(index)
-    rows = data.against_rest(rows, settings.positive)
-    return splits.grouped(rows, settings.folds, by_size="shard" in rows)
+    two = data.against_rest(rows, settings.positive)
+    if settings.positive and "shard" not in rows:
+        try:
+            return splits.grouped(rows, settings.folds).assign(label=two["label"])
+        except ValueError:
+            pass  # what the two classes lack is told below
+    return splits.grouped(two, settings.folds, by_size="shard" in rows)
 
 
 def fit(

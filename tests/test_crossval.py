@@ -43,6 +43,21 @@ def test_every_photograph_is_held_out_once_a_seed(index, home, tmp_path, asked, 
     assert lines[1].startswith("fold0_seed3: accuracy ") and "1 of 4, about 0 min left" in lines[1]
 
 
+def test_two_classes_have_the_folds_of_all_diagnoses(index, tmp_path, asked):
+    names = {"red": "melanoma", "green": "nevus", "blue": "basal cell carcinoma"}
+    index = index.assign(label=index["label"].map(names))
+    nine = crossval.run(SMALL, index, tmp_path / "nine", progress=False)
+    settings = SMALL.replace(positive="malignant")
+    two = crossval.run(settings, index, tmp_path / "two", progress=False)
+    assert two.classes == ["benign", "malignant"] and two.metrics["positive"] == "malignant"
+    assert two.predictions["fold"].equals(nine.predictions["fold"])
+    assert (two.predictions["label"] == "malignant").sum() == 20
+    # one nevus alone cannot be in both folds; as benign it need not be
+    alone = (index["label"] != "nevus") | (index["file"] == index["file"][9])
+    rare = index[alone].replace({"label": {"basal cell carcinoma": "dermatofibroma"}})
+    assert train.grouped(settings, rare)["fold"].notna().all()
+
+
 def test_what_is_done_is_not_done_again_and_what_is_damaged_is(index, home, tmp_path, asked):
     run = crossval.run(SMALL, index, tmp_path / "cv", keep_models=True, progress=False)
     assert len(list(home.rglob("model.keras"))) == 2

@@ -381,6 +381,41 @@ def test_a_fingerprint_knows_rows_and_not_their_order(put):
 # --- the real set ---------------------------------------------------------------------------
 
 
+def test_nine_diagnoses_become_two_classes(put):
+    index = load(put({f"{name}/1.jpg": JPEG for name in ISIC9}))
+    two = data.against_rest(index, "malignant")
+    assert data.classes(two) == ["benign", "malignant"]
+    of = dict(zip(index["label"], two["label"], strict=True))
+    assert {name for name, label in of.items() if label == "malignant"} == {
+        "actinic keratosis",
+        "basal cell carcinoma",
+        "melanoma",
+        "squamous cell carcinoma",
+    }
+    coded = index.assign(label=index["label"].map(ISIC9))
+    assert data.against_rest(coded, "malignant")["label"].equals(two["label"])
+    assert two["label"].equals(data.against_rest(two, "malignant")["label"])
+    blank = index.assign(label=index["label"].where(index["label"] != "nevus", ""))
+    assert (data.against_rest(blank, "malignant")["label"] == "").sum() == 1, "a record without one"
+
+
+def test_folders_benign_and_malignant_stay_as_they_are(put):
+    files = {f"{part}/{name}/{part}.jpg": JPEG for part in ("train", "test")
+             for name in ("benign", "malignant")}  # fmt: skip
+    index = load(put(files))
+    assert list(index["label"]) == ["benign", "malignant"] * 2
+    assert set(index["split"]) == {"train", "test"}
+    assert data.against_rest(index, "malignant")["label"].equals(index["label"])
+
+
+def test_what_is_neither_known_as_benign_nor_as_malignant_is_refused(put):
+    index = load(put({"nevus/1.jpg": JPEG, "wart/1.jpg": JPEG}))
+    with pytest.raises(data.DataError, match="whether wart is malignant is not known"):
+        data.against_rest(index, "malignant")
+    with pytest.raises(data.DataError, match="none of the classes: benign"):
+        data.against_rest(index[index["label"] == "nevus"], "malignant")
+
+
 def test_the_real_set_has_the_published_counts(real_index):
     table = data.counts(real_index)
     assert table.loc["all"].to_dict() == {"train": 2239, "test": 118, "all": 2357}
