@@ -29,7 +29,7 @@ config.PRESETS["small"] = SMALL
 if __name__ == "__main__":
     root, devices, killed_at, *arguments = sys.argv[1:]
     config.project_root = lambda: Path(root)
-    if int(devices) > 1:
+    if int(devices) > 1 and os.environ["KERAS_BACKEND"] == "tensorflow":  # JAX asks its XLA_FLAGS
         import tensorflow as tf
 
         (cpu,) = tf.config.list_physical_devices("CPU")

@@ -22,8 +22,10 @@ def place(tmp_path_factory):
 
 
 def start(root, *words, devices=1, killed_at=-1, backend="tensorflow"):
+    several = f"--xla_force_host_platform_device_count={devices}" if backend == "jax" else ""
     environment = {
         **os.environ,
+        "XLA_FLAGS": several,
         "KERAS_BACKEND": backend,
         "JAX_PLATFORMS": "cpu",
         "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -99,6 +101,27 @@ def test_two_devices_train_what_one_does_killed_or_not(place, tmp_path):
     assert (out / "checkpoints" / "epoch_0002").is_dir()
     finish(start(tmp_path, *words, "--out", out, devices=2))
     alike(tmp_path / "two", out, 1e-5)
+
+
+def test_jax_trains_on_two_devices_what_it_does_on_one(place, tmp_path):
+    words = ["--data", place, "--set", "model=two_conv", "--protocol", "published"]
+    finish(start(tmp_path, *words, "--out", tmp_path / "one", backend="jax"))
+    words += ["--set", "devices=2", "--out", tmp_path / "two"]
+    finish(start(tmp_path, *words, devices=2, backend="jax"))
+    alike(tmp_path / "one", tmp_path / "two", 1e-4)
+
+
+def test_processes_that_see_different_folders_are_stopped(place, tmp_path):
+    words = options(place, tmp_path / "one")
+    finish(start(tmp_path, *words, "--epochs", 3, backend="jax", killed_at=1), code=-9)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    several = ["--coordinator", address, "--processes", 2, "--process"]
+    first = start(tmp_path, *words, *several, 0, backend="jax")
+    second = start(tmp_path, *options(place, tmp_path / "elsewhere"), *several, 1, backend="jax")
+    said = finish(first, second, code=2)
+    assert all("--out must be a folder that all of them see" in text for text in said), said
 
 
 def test_readers_make_the_batches_whoever_reads(place, tmp_path, home):

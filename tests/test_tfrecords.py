@@ -330,3 +330,17 @@ def test_a_set_in_shards_is_one_call_from_batches(index, tmp_path):
     assert not np.array_equal(np.concatenate(y), again), "every epoch has an order of its own"
     with pytest.raises(data.DataError, match="no record has a label"):
         tfrecords.dataset(index.assign(label=""))
+
+
+def test_shards_on_another_file_system_are_read_as_local_ones(index, tmp_path):
+    # TensorFlow's own in memory, by the very calls that read a bucket
+    tf.io.gfile.makedirs("ram://bucket/set")
+    for path in (tmp_path / "set").iterdir():
+        tf.io.gfile.copy(str(path), f"ram://bucket/set/{path.name}", overwrite=True)
+    far = load("ram://bucket/set/*.tfrec")
+    shown = ["file", "label", "patient_id", "sha256", "shard", "record"]
+    pd.testing.assert_frame_equal(far[shown], index[shown])
+    (near_pixels, near_labels), *_ = passes(index, SETTINGS, 1)
+    (far_pixels, far_labels), *_ = passes(far, SETTINGS, 1)
+    np.testing.assert_array_equal(near_labels, far_labels)
+    np.testing.assert_array_equal(near_pixels, far_pixels)
