@@ -1,8 +1,8 @@
 """Is 80 % really 80 %, and when should the answer be "not sure"? Fitted here, applied elsewhere.
 
-What is fitted (a temperature, thresholds, a confidence below which nothing is answered) is fitted
-on validation folds and applied to other photographs; rows of the test split that are in no fold are
-refused.
+What is fitted (a temperature, thresholds, a confidence below which nothing is answered, what a
+score is worth) is fitted on validation folds and applied to other photographs; rows of the test
+split that are in no fold are refused.
 
     t = calibrate.temperature(validation)
     confidence = calibrate.abstention(calibrate.apply(validation, t), accuracy=0.9)
@@ -166,6 +166,52 @@ def abstention(
     return float(enough.iloc[0] if accuracy is None else enough.iloc[-1])
 
 
+def interval(scores: np.ndarray, true: np.ndarray, grid: np.ndarray | None = None) -> np.ndarray:
+    """What a score is worth: between which probabilities the truth lies, for a grid of scores.
+
+    Inductive Venn-Abers predictors (Vovk & Petej 2014, Venn-Abers predictors, UAI): the photograph
+    with the new score is added to those of known answer, once as negative and once as positive,
+    and isotonic regression is fitted each time. The two values are the ends. The one that belongs
+    to the photograph's true answer is a calibrated probability, whatever the distribution and
+    however few the photographs, as long as they are like the new one. It is no 95 % interval: it
+    is narrow where many photographs have such a score, and wide where almost none has.
+
+    Args:
+        scores: (N) probabilities of the class that is looked for, of photographs that trained
+            nothing.
+        true: (N) whether each is of that class.
+        grid: (G) scores to tell about; None is 0, 0.01, … 1. Between two of them, interpolate.
+
+    Returns:
+        (G, 3): score, low, high, with low < high; both ends rise with the score.
+
+    Raises:
+        ValueError: nothing to fit, shapes that differ, or a score that is no number.
+
+    Example:
+        >>> calibrate.interval(np.array([0.1, 0.2, 0.7, 0.9]), np.array([0, 0, 1, 1]), [0.15, 0.8])
+        array([[0.15, 0.  , 0.5 ],
+               [0.8 , 0.5 , 1.  ]])
+    """
+    scores, true = np.asarray(scores, np.float64), np.asarray(true, bool)
+    grid = np.linspace(0, 1, 101) if grid is None else np.asarray(grid, np.float64)
+    if scores.shape != true.shape or scores.ndim != 1 or not len(scores):
+        raise ValueError(f"scores {scores.shape} and answers {true.shape}: give N of each, N > 0")
+    if not (np.isfinite(scores).all() and np.isfinite(grid).all()):
+        raise ValueError("a score is not a finite number")
+    values, place = np.unique(scores, return_inverse=True)
+    n, positive = np.bincount(place), np.bincount(place, weights=true)
+    table = np.empty((len(grid), 3))
+    for row, score in zip(table, grid, strict=True):
+        at = np.searchsorted(values, score)
+        known = at < len(values) and values[at] == score
+        with_it = n if known else np.insert(n, at, 0)
+        of_them = positive if known else np.insert(positive, at, 0)
+        here = np.arange(len(with_it)) == at
+        row[:] = score, *(_isotonic(of_them + here * y, with_it + here)[at] for y in (0, 1))
+    return table
+
+
 def selective(
     frame: "pd.DataFrame", confidence: float, replicates: int = 1000, seed: int = 0
 ) -> dict:
@@ -256,6 +302,20 @@ def _against_rest(frame: "pd.DataFrame", positive: str) -> tuple[np.ndarray, np.
     true, _, probabilities = answers(frame)
     place = columns.index(column)
     return probabilities[:, place], true == place
+
+
+def _isotonic(positive: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """The rising shares nearest to `positive / n` in least squares: neighbours that fall are pooled
+    (Ayer et al. 1955)."""
+    ones, sizes, places = [], [], []
+    for one, size in zip(positive.tolist(), n.tolist(), strict=True):
+        place = 1
+        while ones and ones[-1] * size >= one * sizes[-1]:
+            one, size, place = one + ones.pop(), size + sizes.pop(), place + places.pop()
+        ones.append(one)
+        sizes.append(size)
+        places.append(place)
+    return np.repeat(np.divide(ones, sizes), places)
 
 
 def _logits(probabilities: np.ndarray) -> np.ndarray:
