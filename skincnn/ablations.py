@@ -19,6 +19,7 @@ from skincnn import (
     parts,
     plots_compare,
     predictions,
+    protocols,
     runs,
     splits,
     train,
@@ -207,7 +208,7 @@ def trained(
         first = next(iter(wanted.values())).replace(protocol="clean")
         photographs = data.usable(index)
         if "fold" not in photographs:
-            photographs = train.grouped(first, photographs)
+            photographs = protocols.grouped(first, photographs)
         photographs = data.against_rest(photographs, first.positive)
         ready = splits.inner(photographs, first.fold, first.inner_fraction)
         tables = {}

@@ -8,7 +8,7 @@ a relative of it.
 | `config.json` | settings, class order, fingerprints, versions, commit |
 
 Each fold trains in a run folder of its own under `outputs/local/`, where an interrupted one goes
-on. How a fold is made is told in `train.prepare`, protocol `clean`.
+on. How a fold is made is told in `protocols.prepare`, protocol `clean`.
 """
 
 import json
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from skincnn import config, data, evaluate, parts, predictions, runs, splits, train
+from skincnn import config, data, evaluate, parts, predictions, protocols, runs, splits, train
 
 
 def run(
@@ -62,7 +62,7 @@ def run(
     folder = Path(folder or default_folder(settings, index))
     with runs.alone_in(folder):
         if "fold" not in index:
-            index = train.grouped(settings, index)
+            index = protocols.grouped(settings, index)
         index = data.against_rest(index, settings.positive)
         tasks = [
             (folder / "folds" / f"fold{k}_seed{seed}.csv", settings.replace(fold=k, seed=seed))

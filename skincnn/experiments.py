@@ -15,6 +15,7 @@ from skincnn import (
     parts,
     plots_compare,
     predictions,
+    protocols,
     runs,
     splits,
     train,
@@ -68,7 +69,7 @@ def leakage(
                 fold = turn if protocol == "clean" else 0
                 wanted = settings.replace(protocol=protocol, seed=settings.seed + turn, fold=fold)
                 if protocol == "clean" and dealt is None:
-                    dealt = train.grouped(wanted, photographs)
+                    dealt = protocols.grouped(wanted, photographs)
                 given = dealt if protocol == "clean" else photographs
                 rows.append(_one(wanted, given, folder, verbose))
                 if progress:

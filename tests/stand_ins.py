@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 
-from skincnn import audit, data, evaluate, official, predictions, runs, splits
+from skincnn import audit, data, evaluate, official, predictions, protocols, runs, splits
 
 
 def plain_audit(patch):
@@ -30,7 +30,7 @@ def fit(patch):
 
     def answer(settings, index, folder, verbose="auto"):
         asked.append(settings)
-        ready, classes = train.prepare(settings, index, progress=False), data.classes(index)
+        ready, classes = protocols.prepare(settings, index, progress=False), data.classes(index)
         facts = runs.describe(settings, ready, classes, "float32")
         runs.write_json(folder / "config.json", facts | {"parameters": 1234})
         runs.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")

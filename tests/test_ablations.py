@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from skincnn import ablations, config, predictions, splits, train
+from skincnn import ablations, config, predictions, protocols, splits
 
 SMALL = config.RunConfig(
     model="two_conv", image_size=32, batch_size=8, epochs=1, precision="float32", folds=2
@@ -29,7 +29,7 @@ def test_each_switch_is_paired_with_the_recipe_without(index, tmp_path, asked, c
 
 def test_no_held_out_photograph_is_scored(index, tmp_path, asked):
     ablations.switches(index, SMALL, tmp_path / "ablation", TWO, seeds=1, progress=False)
-    dealt = train.grouped(asked[0], index)
+    dealt = protocols.grouped(asked[0], index)
     ready = splits.inner(dealt, 0, SMALL.inner_fraction)
     inner = set(splits.validation(ready, 0)["file"])
     tables = list((tmp_path / "ablation").glob("*_seed123.csv"))

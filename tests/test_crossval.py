@@ -13,9 +13,9 @@ from skincnn import (
     evaluate,
     parts,
     predictions,
+    protocols,
     runs,
     splits,
-    train,
 )
 
 SMALL = config.RunConfig(
@@ -30,7 +30,7 @@ def test_every_photograph_is_held_out_once_a_seed(index, home, tmp_path, asked, 
     table = run.predictions
     for seed in (3, 4):
         assert sorted(table["file"][table["seed"] == seed]) == sorted(index["file"])
-    folds = train.grouped(run.config, index).set_index("file")["fold"]
+    folds = protocols.grouped(run.config, index).set_index("file")["fold"]
     assert (table["fold"] == table["file"].map(folds)).all(), "the same folds for each seed"
     assert run.metrics == json.loads(json.dumps(evaluate.metrics(table)))
     assert run.info["data"]["photographs"] == 30 and run.info["seeds"] == [3, 4]
@@ -55,7 +55,7 @@ def test_two_classes_have_the_folds_of_all_diagnoses(index, tmp_path, asked):
     # one nevus alone cannot be in both folds; as benign it need not be
     alone = (index["label"] != "nevus") | (index["file"] == index["file"][9])
     rare = index[alone].replace({"label": {"basal cell carcinoma": "dermatofibroma"}})
-    assert train.grouped(settings, rare)["fold"].notna().all()
+    assert protocols.grouped(settings, rare)["fold"].notna().all()
 
 
 def test_what_is_done_is_not_done_again_and_what_is_damaged_is(index, home, tmp_path, asked):

@@ -62,6 +62,7 @@ LAYERS = (
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
     {
         "distribute",
+        "protocols",
         "pipeline",
         "tfrecords",
         "stream",
@@ -140,6 +141,7 @@ WITHIN = {
     ("models", "augment"),
     ("models", "backbones"),
     ("pipeline", "stream"),
+    ("protocols", "tfrecords"),
     ("tfrecords", "stream"),
     ("pipeline", "distribute"),
     ("tfrecords", "shards"),

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import shard_files
 
-from skincnn import config, predictions, rare, tfrecords, train
+from skincnn import config, predictions, protocols, rare, tfrecords, train
 
 SMALL = config.RunConfig(
     model="two_conv",
@@ -30,7 +30,7 @@ def test_networks_meet_on_what_one_fold_holds_out(index, tmp_path, monkeypatch, 
     assert "6 of 6" in capsys.readouterr().out
     assert list(table["network"]) == list(some) and set(table["seeds"]) == {2}
     plain = predictions.read(tmp_path / "rare/plain_seed123.csv")
-    dealt = train.grouped(SMALL, index)
+    dealt = protocols.grouped(SMALL, index)
     assert set(plain["file"]) == set(dealt.loc[dealt["fold"] == 0, "file"])
     assert (table["n"] == len(plain)).all()
     assert (table["positives"] == (plain["label"] == "malignant").sum()).all()

@@ -8,7 +8,19 @@ import pytest
 import shard_files
 import tensorflow as tf
 
-from skincnn import config, data, feed, images, labels, shards, splits, stream, tfrecords, train
+from skincnn import (
+    config,
+    data,
+    feed,
+    images,
+    labels,
+    protocols,
+    shards,
+    splits,
+    stream,
+    tfrecords,
+    train,
+)
 
 SETTINGS = config.RunConfig(image_size=32, batch_size=8, seed=3)
 
@@ -216,7 +228,7 @@ def test_folds_share_no_patient_and_are_even_in_their_sizes(tmp_path, home):
 
 
 def test_the_published_split_is_by_whole_shards(index):
-    split = train.prepare(SETTINGS, index, progress=False)
+    split = protocols.prepare(SETTINGS, index, progress=False)
     held = split.groupby("shard")["fold"].nunique()
     assert (held == 1).all() and set(split["fold"]) == {0, -1}
     assert (split["fold"] == 0).sum() == 12

@@ -24,6 +24,7 @@ from skincnn import (
     pipeline,
     precision,
     predictions,
+    protocols,
     runs,
     splits,
     train,
@@ -277,13 +278,13 @@ def test_auto_records_what_was_used_and_a_resumed_run_keeps_it(index, tmp_path, 
 
 def test_copies_made_before_the_split_leak_and_copies_made_after_do_not(index):
     settings = SMALL.replace(copies_per_class=16)
-    published = train.prepare(settings, index, progress=False)
+    published = protocols.prepare(settings, index, progress=False)
     leaks = splits.leaks(published)
     assert len(leaks)
     held_out = splits.held_out(published)
     assert (held_out["augmented_from"] != "").any(), "copies are held out like photographs"
 
-    honest = train.prepare(settings.replace(protocol="split_first"), index, progress=False)
+    honest = protocols.prepare(settings.replace(protocol="split_first"), index, progress=False)
     assert not len(splits.leaks(honest))
     held_out, training = splits.held_out(honest), splits.training(honest)
     assert (held_out["augmented_from"] == "").all()
@@ -295,21 +296,21 @@ def test_copies_made_before_the_split_leak_and_copies_made_after_do_not(index):
 
 def test_filling_evens_out_the_training_rows_alone(index):
     settings = SMALL.replace(fill_to=12, protocol="split_first")
-    ready = train.prepare(settings, index, progress=False)
+    ready = protocols.prepare(settings, index, progress=False)
     assert set(splits.training(ready)["label"].value_counts()) == {12}
     assert len(splits.held_out(ready)) == 4 and len(splits.test(ready)) == 6
 
 
 def test_an_index_with_folds_is_taken_as_prepared(index):
     split = splits.published(index, 0.5)
-    assert train.prepare(SMALL, split) is split
+    assert protocols.prepare(SMALL, split) is split
 
 
 def test_clean_copies_what_trains_and_neither_the_inner_part_nor_the_held_out_fold(
     index, plain_audit
 ):
     settings = SMALL.replace(protocol="clean", fold=2, copies_per_class=16)
-    ready = train.prepare(settings, index, progress=False)
+    ready = protocols.prepare(settings, index, progress=False)
     held_out, chooses = splits.held_out(ready, 2), splits.validation(ready, 2)
     training = splits.training(ready, 2)
     assert (len(held_out), len(chooses), len(training)) == (6, 3, 21 + 48)
@@ -317,11 +318,13 @@ def test_clean_copies_what_trains_and_neither_the_inner_part_nor_the_held_out_fo
     assert not set(training["augmented_from"]) & {*held_out["file"], *chooses["file"]}
     splits.assert_no_leakage(ready, 2)
     # the same folds whatever the seed, and steps that were taken are not taken again
-    other = train.prepare(settings.replace(seed=5, copies_per_class=0), index, progress=False)
+    other = protocols.prepare(settings.replace(seed=5, copies_per_class=0), index, progress=False)
     assert set(splits.held_out(other, 2)["file"]) == set(held_out["file"])
-    dealt = train.grouped(settings, index)
-    assert splits.fingerprint(train.prepare(settings, dealt, False)) == splits.fingerprint(ready)
-    assert splits.fingerprint(train.prepare(settings, ready)) == splits.fingerprint(ready)
+    dealt = protocols.grouped(settings, index)
+    assert splits.fingerprint(protocols.prepare(settings, dealt, False)) == splits.fingerprint(
+        ready
+    )
+    assert splits.fingerprint(protocols.prepare(settings, ready)) == splits.fingerprint(ready)
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +339,7 @@ def clean(tiny, tmp_path_factory):
 def test_a_clean_run_leaves_the_held_out_fold_and_the_part_that_chose(clean, index, plain_audit):
     tests = {"metrics_test.json", "predictions_test.csv"}
     assert {p.name for p in clean.folder.iterdir()} == FILES - tests | {"predictions_inner.csv"}
-    ready = train.prepare(clean.config, index)
+    ready = protocols.prepare(clean.config, index)
     inner = predictions.read(clean.folder / "predictions_inner.csv")
     assert set(clean.predictions["file"]) == set(splits.held_out(ready, 1)["file"])
     assert set(inner["file"]) == set(splits.validation(ready, 1)["file"])
@@ -464,7 +467,9 @@ def test_what_is_scored_and_kept_is_the_moving_average(index, tmp_path, monkeypa
     run = train.fit(settings, index, tmp_path / "run", verbose=0)
     kept = run.model.get_weights()
     assert not all(np.array_equal(a, b) for a, b in zip(seen["last"], kept, strict=True))
-    chose = pipeline.make_dataset(splits.validation(train.prepare(settings, index)), None, 32, 8)
+    chose = pipeline.make_dataset(
+        splits.validation(protocols.prepare(settings, index)), None, 32, 8
+    )
     run.model.compile(loss="sparse_categorical_crossentropy")
     loss = run.model.evaluate(chose, verbose=0)
     assert loss == pytest.approx(run.history["val_loss"].min(), rel=1e-5)
