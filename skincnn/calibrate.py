@@ -63,7 +63,12 @@ def apply(frame: "pd.DataFrame", temperature: float) -> "pd.DataFrame":
     """The table with its probabilities at a temperature > 0, rounded to six digits."""
     if not temperature > 0:
         raise ValueError(f"temperature={temperature!r}: must be above 0")
-    return replaced(frame, _softmax(_logits(answers(frame)[2]) / temperature))
+    return replaced(frame, softened(answers(frame)[2], temperature))
+
+
+def softened(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Probabilities (N, C) at a temperature > 0: `softmax(log p / T)`."""
+    return _softmax(_logits(probabilities) / temperature)
 
 
 def thresholds(

@@ -57,6 +57,10 @@ LAYERS = (
         "plots_rare",
         "parts",
         "predict",
+        "artefact",
+        "strangers",
+        "verdict",
+        "predictor",
     },  # results, no TensorFlow
     {"shortcuts", "findings", "audit", "scoreboards", "report"},  # what a set's figures are worth
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
@@ -73,7 +77,13 @@ LAYERS = (
     },  # batches for a backend
     {"train", "explain", "export"},
     {"crossval", "experiments", "ablations", "rare", "robustness"},  # many runs
-    {"options", "experiment_cli", "results_cli", "shards_cli"},  # what the command line is made of
+    {
+        "options",
+        "experiment_cli",
+        "export_cli",
+        "results_cli",
+        "shards_cli",
+    },  # what the command line is made of
     {"cli", "series", "serve", "cloud"},  # edges: nobody imports these
 )
 # Within a row only these, so that no two modules need each other.
@@ -138,6 +148,11 @@ WITHIN = {
     ("plots_rare", "predictions"),
     ("runs", "predictions"),
     ("parts", "runs"),
+    ("verdict", "artefact"),
+    ("verdict", "calibrate"),
+    ("verdict", "strangers"),
+    ("predictor", "artefact"),
+    ("predictor", "verdict"),
     ("models", "augment"),
     ("models", "backbones"),
     ("pipeline", "stream"),
@@ -151,6 +166,7 @@ WITHIN = {
     ("experiments", "crossval"),
     ("rare", "ablations"),
     ("experiment_cli", "options"),
+    ("export_cli", "options"),
     ("results_cli", "options"),
     ("shards_cli", "options"),
 }
@@ -214,7 +230,8 @@ def test_ground_floor_is_standard_library(module):
 
 @pytest.mark.parametrize("module", sorted((LAYERS[1] | LAYERS[2]) & set(MODULES)))
 def test_data_and_results_need_no_tensorflow(module):
-    lazy = {"keras"} if module == "runs" else set()  # a run's model, loaded when asked for
+    # a run's model, and a SavedModel: loaded when asked for
+    lazy = {"runs": {"keras"}, "predictor": {"tensorflow"}}.get(module, set())
     assert not packages(module) & {"tensorflow", "keras"} - lazy
 
 
@@ -229,7 +246,7 @@ def test_networks_are_plain_keras(module):
     "statement",
     [
         "import skincnn",
-        "from skincnn import images, labels, predict",
+        "from skincnn import images, labels, predict, predictor",
         "import skincnn.cli",
         "from typer.testing import CliRunner; from skincnn.cli import app; "
         "assert CliRunner().invoke(app, ['train', '--help']).exit_code == 0",
