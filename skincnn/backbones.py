@@ -110,7 +110,7 @@ def build(name: str, weights: str = "", seed: int = 0, dtype: str = "float32") -
             except Exception as error:  # h5py, Keras and zipfile each have their own
                 raise WeightsError(f"{path} does not fit {name}: {_line(error)}") from None
         else:
-            for layer in _flat(model):
+            for layer in flat(model):
                 if isinstance(layer, layers.BatchNormalization):
                     layer.momentum = MOMENTUM
         return _named(model)
@@ -129,10 +129,16 @@ def hold(model: keras.Model, share: float = 1.0) -> None:
     """
     if "backbone" not in {layer.name for layer in model.layers}:
         return
-    weighty = [layer for layer in _flat(model.get_layer("backbone")) if layer.weights]
+    weighty = [layer for layer in flat(model.get_layer("backbone")) if layer.weights]
     held = round((1 - share) * len(weighty))
     for at, layer in enumerate(weighty):
         layer.trainable = at >= held and not isinstance(layer, layers.BatchNormalization)
+
+
+def flat(model: keras.Model) -> list[keras.layers.Layer]:
+    """Its layers, those of nested models one by one."""
+    parts = [flat(la) if hasattr(la, "layers") else [la] for la in model.layers]
+    return [layer for some in parts for layer in some]
 
 
 # --- underneath ----------------------------------------------------------------------------------
@@ -168,12 +174,6 @@ def _saved(path: Path, dtype: str) -> keras.Model:
 
 def _named(model: keras.Model) -> keras.Model:
     return keras.Model(model.input, model.output, name="backbone")
-
-
-def _flat(model: keras.Model) -> list[keras.layers.Layer]:
-    """Its layers, those of nested models one by one."""
-    parts = [_flat(la) if hasattr(la, "layers") else [la] for la in model.layers]
-    return [layer for some in parts for layer in some]
 
 
 @contextlib.contextmanager
