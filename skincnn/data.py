@@ -200,13 +200,10 @@ def against_rest(index: pd.DataFrame, name: str) -> pd.DataFrame:
         return index
     blank = index["label"] == ""
     if name == labels.TWO[1]:
-        known = {label: labels.malignant(label) for label in index.loc[~blank, "label"].unique()}
-        if unknown := sorted(label for label, is_so in known.items() if is_so is None):
-            raise DataError(
-                f"positive={name!r}: whether {', '.join(unknown)} is malignant is not known; name "
-                f"the class {' or '.join(labels.TWO)}, or one of {', '.join(ISIC9)}"
-            )
-        named = {label: labels.TWO[is_so] for label, is_so in known.items()}
+        try:
+            named = labels.as_two(index.loc[~blank, "label"].unique())
+        except ValueError as error:
+            raise DataError(f"positive={name!r}: {error}") from None
         index = index.assign(label=index["label"].map(named | {"": ""}))
         rest = labels.TWO[0]
     else:

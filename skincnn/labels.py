@@ -5,6 +5,7 @@ Standard library only: everything may import it.
 """
 
 import re
+from collections.abc import Iterable
 
 # The archive's ids, and the sample set's. Cameras number otherwise: IMG_20210101_120000 is no id.
 _IMAGE_ID = re.compile(r"^(?:ISIC|SYN)_\d{7,}")
@@ -73,6 +74,21 @@ def malignant(text: str) -> bool | None:
     if diagnosis in ISIC9:
         return diagnosis in MALIGNANT
     return {"benign": False, "malignant": True}.get(diagnosis.lower())
+
+
+def as_two(names: Iterable[str]) -> dict[str, str]:
+    """Diagnosis -> `benign` or `malignant`, for those that are `malignant` or not.
+
+    Raises:
+        ValueError: of one it is not known; the message has all of them.
+    """
+    known = {text: malignant(text) for text in names}
+    if unknown := sorted(text for text, is_so in known.items() if is_so is None):
+        raise ValueError(
+            f"whether {', '.join(unknown)} is malignant is not known; name the class "
+            f"{' or '.join(TWO)}, or one of {', '.join(ISIC9)}"
+        )
+    return {text: TWO[is_so] for text, is_so in known.items()}
 
 
 def positive(classes) -> str | None:

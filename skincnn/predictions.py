@@ -7,7 +7,7 @@ column a class (`p_basal_cell_carcinoma`) in the model's class order, 6 digits, 
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -217,6 +217,32 @@ def replaced(frame: "pd.DataFrame", probabilities: np.ndarray) -> "pd.DataFrame"
     """The same table with other probabilities (N, C), rounded as `frame` and `write` do."""
     columns = probability_columns(frame)
     return frame.assign(**dict(zip(columns, _rounded(probabilities).T, strict=True)))
+
+
+def merged(frame: "pd.DataFrame", mapping: Mapping[str, str]) -> "pd.DataFrame":
+    """The table with several classes counted as one: labels by their new names, probabilities
+    added up.
+
+    Args:
+        mapping: every class of the table -> what it becomes, as `labels.as_two` gives it.
+
+    Raises:
+        ValueError: a class is not in the mapping, or all become one.
+
+    Example:
+        >>> two = predictions.merged(nine, labels.as_two(predictions.classes(nine)))
+    """
+    own = classes(frame)
+    if missing := [name for name in own if name not in mapping]:
+        raise ValueError(f"the mapping says nothing of {', '.join(missing)}")
+    names = sorted({mapping[name] for name in own})
+    if len(names) < 2:
+        raise ValueError(f"every class becomes {names[0]!r}: nothing is left to tell apart")
+    probabilities = frame[probability_columns(frame)].to_numpy(np.float64)
+    adds = np.array([[mapping[name] == new for new in names] for name in own], float)
+    table = frame[FACTS].assign(label=frame["label"].map(mapping))
+    table[[labels.column(name) for name in names]] = _rounded(probabilities @ adds)
+    return table
 
 
 def pair(a: "pd.DataFrame", b: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:

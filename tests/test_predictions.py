@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tables import NAMES, make
 
-from skincnn import predictions
+from skincnn import labels, predictions
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -178,3 +178,20 @@ def test_a_map_that_cannot_be_read_is_named(tmp_path, text, said):
     (tmp_path / "map.csv").write_text(text)
     with pytest.raises(predictions.PredictionsError, match=said):
         predictions.read_map(tmp_path / "map.csv")
+
+
+def test_nine_classes_become_two_by_adding_up(tmp_path):
+    table = make(200)
+    two = predictions.merged(table, labels.as_two(NAMES))
+    malignant = table[[labels.column(name) for name in labels.MALIGNANT]].sum(axis=1)
+    np.testing.assert_allclose(two["p_malignant"], malignant, atol=2e-6)
+    assert (two["label"] == "malignant").equals(table["label"].isin(labels.MALIGNANT))
+    predictions.write(two, tmp_path / "two.csv")
+    assert predictions.classes(predictions.read(tmp_path / "two.csv")) == list(labels.TWO)
+    assert predictions.merged(two, labels.as_two(labels.TWO)).equals(two)
+    with pytest.raises(ValueError, match="says nothing of melanoma"):
+        predictions.merged(table, {n: "x" for n in NAMES if n != "melanoma"})
+    with pytest.raises(ValueError, match="every class becomes 'x'"):
+        predictions.merged(table, dict.fromkeys(NAMES, "x"))
+    with pytest.raises(ValueError, match=r"whether other, wart is malignant is not known"):
+        labels.as_two(["nevus", "wart", "other"])
