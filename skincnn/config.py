@@ -7,6 +7,7 @@ import dataclasses
 import os
 from pathlib import Path
 
+NOTICE = "skincnn is for learning and research. It is not a medical device."
 PROTOCOLS = ("published", "split_first", "clean")  # see splits and README
 PRECISIONS = ("auto", "float32", "mixed_bfloat16")
 OPTIMIZERS = ("adam", "adamw", "sgd")

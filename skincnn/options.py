@@ -10,7 +10,7 @@ import typer
 
 from skincnn import config
 
-NOTICE = "skincnn is for learning and research. It is not a medical device."
+NOTICE = config.NOTICE
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Data = Annotated[
     str | None,
