@@ -10,7 +10,7 @@ WORKERS ?= 2
 NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-current-env
 
 .DEFAULT_GOAL := help
-.PHONY: help run test notebooks lab lint bench lock clean
+.PHONY: help run app test notebooks lab lint bench lock clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -28,6 +28,9 @@ sample: $(READY)  ## draw the synthetic sample set, unless it is there
 
 run: $(READY)  ## execute the series (on SKINCNN_DATA where set) into outputs/index.html
 	$(BIN)/python -m skincnn.series outputs/notebooks
+
+app: sample  ## open the page: a small network is trained first (MODEL=… serves another)
+	$(BIN)/skincnn serve $(MODEL)
 
 test: sample lint  ## every test, and every notebook compared with what is committed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests

@@ -1,0 +1,119 @@
+"""From files to verdicts: a few threads decode, one asks the network, nobody waits for nothing."""
+
+import asyncio
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+
+from skincnn import images, uploads, verdict
+from skincnn.batching import Batcher, Busy
+from skincnn.limits import Limits, Refused
+
+
+class Answerer:
+    """Answers photographs with a predictor, within limits.
+
+    Args:
+        predictor: with `facts`, `pixels` and `verdicts`, as `predictor.Predictor`.
+        limits: how many photographs may wait, and what one may cost.
+        seen: told the size of each batch.
+    """
+
+    def __init__(self, predictor, limits: Limits, seen: Callable[[int], object]):
+        self.facts = predictor.facts
+        places = limits.places + limits.overlays * limits.batch
+        self.batcher = Batcher(predictor.verdicts, limits.batch, places, seen)
+        self._decode, self._limits = predictor.pixels, limits
+        self._threads = ThreadPoolExecutor(limits.decoders, "decode")
+        self._overlays = ThreadPoolExecutor(limits.overlays, "overlay")
+        self._taken = self._drawn = 0
+
+    async def apart(self, function: Callable, *arguments):
+        """Call a function in one of the threads that decode."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+
+    async def verdicts(self, files: Sequence[bytes]) -> list[verdict.Verdict | images.ImageProblem]:
+        """What is said of each photograph, or why nothing can be.
+
+        Raises:
+            Refused: too many are waiting (503).
+        """
+        # Places are taken before anything is decoded: later there would be work to throw away.
+        if self._taken + len(files) > self._limits.places:
+            raise Refused(503, "Too many photographs are waiting. Try again in a moment.", 2)
+        self._taken += len(files)
+        try:
+            return await asyncio.gather(*(self._one(data) for data in files))
+        finally:
+            self._taken -= len(files)
+
+    async def overlay(self, data: bytes, label: str | None = None) -> bytes:
+        """A PNG of the photograph, coloured by how much each place matters to the answer.
+
+        Args:
+            data: the photograph's file.
+            label: the class that is asked about; None for the most probable one.
+
+        Raises:
+            Refused: it cannot be used, or there is no such class (422); too many at a time (503).
+        """
+        if label is not None and label not in self.facts.classes:
+            raise Refused(422, f"There is no class {label!r}: {', '.join(self.facts.classes)}.")
+        if self._drawn >= 2 * self._limits.overlays:
+            raise Refused(503, "Too many overlays are being made. Try again in a moment.", 5)
+        self._drawn += 1
+        try:
+            pixels = await self.apart(uploads.pixels, data, self._decode, self._limits)
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._overlays, self._overlay, pixels, label)
+        except images.ImageProblem as problem:
+            raise Refused(422, sentence(problem)) from None
+        except Busy:
+            raise Refused(503, "Too many photographs are waiting. Try again.", 5) from None
+        finally:
+            self._drawn -= 1
+
+    def close(self) -> None:
+        self._threads.shutdown(cancel_futures=True)
+        self._overlays.shutdown(cancel_futures=True)
+        self.batcher.close()
+
+    async def _one(self, data: bytes) -> verdict.Verdict | images.ImageProblem:
+        try:
+            pixels = await self.apart(uploads.pixels, data, self._decode, self._limits)
+        except images.ImageProblem as problem:
+            return problem
+        try:
+            (answer,) = await asyncio.wrap_future(self.batcher.submit(pixels[None]))
+        except Busy:
+            raise Refused(503, "Too many photographs are waiting. Try again.", 2) from None
+        return answer
+
+    def _overlay(self, pixels: np.ndarray, label: str | None) -> bytes:
+        from skincnn import occlusion
+
+        def classify(some: np.ndarray) -> np.ndarray:
+            # In the same queue as all others, a batch at a time: they take turns.
+            told = []
+            for start in range(0, len(some), self._limits.batch):
+                told += self.batcher.submit(some[start : start + self._limits.batch]).result()
+            return np.array([answer.probabilities for answer in told])
+
+        number = (
+            int(classify(pixels[None])[0].argmax())
+            if label is None
+            else self.facts.classes.index(label)
+        )
+        drawn = occlusion.overlay(pixels, occlusion.heat(classify, pixels, number))
+        stream = io.BytesIO()
+        Image.fromarray(drawn).save(stream, "PNG")
+        return stream.getvalue()
+
+
+def sentence(problem: images.ImageProblem) -> str:
+    """A file's problem, as a sentence; what the file holds is not repeated."""
+    text = str(problem).partition(": begins with")[0]
+    return f"This photograph cannot be used: {text}{'' if text.endswith('.') else '.'}"
