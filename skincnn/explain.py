@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from skincnn import backbones
+from skincnn import backbones, occlusion
 
 BATCH = 8  # photographs at a time
 STAGES = 5  # at which `sanity` looks, from the classifier down to the first layer
@@ -33,7 +33,7 @@ def grad_cam(
     Args:
         model: from (N, S, S, 3) in 0…255 to (N, C); one of `models` or of `keras.applications`,
             with its classifier.
-        pixels: (N, S, S, 3).
+        pixels: (N, S, S, 3), at least one.
         class_index: of the class to ask for, one for all or one each; None is each photograph's
             most probable one.
         people: (N, D), for a model with a second input.
@@ -73,6 +73,30 @@ def grad_cam(
     return found / np.where(largest > 0, largest, 1)
 
 
+def occlude(
+    model: keras.Model, pixels: np.ndarray, class_index: int | np.ndarray | None = None
+) -> np.ndarray:
+    """`occlusion.heat` of several photographs, called as `grad_cam` is.
+
+    Args:
+        model: from (N, S, S, 3) in 0…255 to (N, C).
+        pixels: uint8 (N, S, S, 3).
+        class_index: as for `grad_cam`.
+
+    Returns:
+        float32 (N, S, S) in −1…1.
+    """
+    if class_index is None:
+        class_index = model.predict(pixels, BATCH, verbose=0).argmax(axis=1)
+    wanted = np.broadcast_to(class_index, len(pixels))
+    return np.stack(
+        [
+            occlusion.heat(model.predict_on_batch, photograph, int(at))
+            for photograph, at in zip(pixels, wanted, strict=True)
+        ]
+    )
+
+
 def sanity(
     model: keras.Model,
     pixels: np.ndarray,
@@ -97,7 +121,7 @@ def sanity(
         `lowest` and `highest`. A map that is the same everywhere correlates with none: 0.
     """
     rng = np.random.default_rng(seed)
-    classes = keras.ops.convert_to_numpy(model.predict(pixels, BATCH, verbose=0)).argmax(axis=1)
+    classes = model.predict(pixels, BATCH, verbose=0).argmax(axis=1)
     first = _ranks(method(model, pixels, classes))
     before, rows = model.get_weights(), []
     weighty = [layer for layer in backbones.flat(model) if layer.weights][::-1]

@@ -64,18 +64,22 @@ def heat(
         for top in range(stride - patch, height, stride)
         for left in range(stride - patch, width, stride)
     ]
+    # The photograph itself comes first, and again where the last batch would be smaller than the
+    # others: what compiles for a number of photographs does so once.
+    tries = [None, *squares, *[None] * (-(1 + len(squares)) % batch)]
     colour = np.rint(pixels.mean(axis=(0, 1))).astype(np.uint8)
-    whole = float(np.asarray(classify(pixels[None]))[0, class_index])
+    answers = []
+    for start in range(0, len(tries), batch):
+        covered = np.repeat(pixels[None], batch, axis=0)
+        for copy, square in zip(covered, tries[start : start + batch], strict=True):
+            if square:
+                copy[square] = colour
+        answers.append(np.asarray(classify(covered), np.float64)[:, class_index])
+    whole, *left = np.concatenate(answers)[: 1 + len(squares)]
     lost, times = np.zeros((height, width)), np.zeros((height, width))
-    for start in range(0, len(squares), batch):
-        some = squares[start : start + batch]
-        covered = np.repeat(pixels[None], len(some), axis=0)
-        for copy, square in zip(covered, some, strict=True):
-            copy[square] = colour
-        left = np.asarray(classify(covered))[:, class_index]
-        for square, probability in zip(some, left, strict=True):
-            lost[square] += whole - float(probability)
-            times[square] += 1
+    for square, probability in zip(squares, left, strict=True):
+        lost[square] += whole - probability
+        times[square] += 1
     return (lost / times).astype(np.float32)
 
 

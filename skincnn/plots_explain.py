@@ -83,7 +83,8 @@ def surest_mistakes(
     shown.attrs = index.attrs  # where the files are; not every table operation keeps them
     pictures = [images.resize(images.decode(path), size) for path in data.paths(shown)]
     titles = [
-        f"{labels.code(row.called)}, {row.confidence:.0%} sure\nis {labels.code(row.label)}"
+        f"{labels.code(row.label)}, called {labels.code(row.called)}\n"
+        f"{100 * row.confidence:.0f} % sure"
         for row in rows.itertuples()
     ]
     return plots.photographs(pictures, titles, columns)

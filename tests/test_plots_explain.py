@@ -38,7 +38,7 @@ def test_the_surest_mistakes_come_first(index):
     assert (found["file"].iloc[-1], found["own"].iloc[-1]) == (table["file"][rows[1]], 0.4)
     assert found["confidence"].is_monotonic_decreasing and len(found) == len(rows)
     axes = plots_explain.surest_mistakes(table, index, n=3, size=32)
-    assert len(axes) == 3 and axes[0].get_title("center") == "green, 100% sure\nis red"
+    assert len(axes) == 3 and axes[0].get_title("center") == "red, called green\n100 % sure"
     with pytest.raises(ValueError, match="no wrong answer"):
         plots_explain.surest_mistakes(table[table["label"] == "green"], index)
     with pytest.raises(ValueError, match="the index has no"):
