@@ -13,7 +13,16 @@ from typing import Annotated
 
 import typer
 
-from skincnn import __version__, config, experiment_cli, options, results_cli, serve_cli, shards_cli
+from skincnn import (
+    __version__,
+    config,
+    experiment_cli,
+    export_cli,
+    options,
+    results_cli,
+    serve_cli,
+    shards_cli,
+)
 
 app = typer.Typer(
     help=f"Classify photographs of skin lesions, with figures that hold.\n\n{options.NOTICE}",
@@ -22,6 +31,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(experiment_cli.experiment, name="experiment")
+app.add_typer(export_cli.exports)
 app.add_typer(results_cli.results)  # as commands of its own
 app.add_typer(serve_cli.serving)
 app.add_typer(shards_cli.shards)

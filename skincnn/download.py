@@ -60,6 +60,18 @@ SETS = {
 }
 
 
+_LICENCES = {
+    "ham10000": "CC BY-NC 4.0 (Tschandl, Rosendahl & Kittler 2018)",
+    "siim2020": "CC BY-NC 4.0 (SIIM-ISIC 2020, Rotemberg et al. 2021)",
+    "sample": "drawn by skincnn: Apache-2.0",
+}
+
+
+def licence(name: str) -> str:
+    """Under which terms a set's photographs may be used, `unknown` for a set of your own."""
+    return SETS[name].licence if name in SETS else _LICENCES.get(name, "unknown")
+
+
 @dataclasses.dataclass(frozen=True)
 class _Archive:
     url: str  # signed, good for a while

@@ -91,9 +91,12 @@ def load(path: str | Path, threads: int | None = None) -> Predictor:
     Raises:
         artefact.ArtefactError: missing, damaged, not ours, or its runtime is not installed.
     """
-    path = Path(path)
-    facts = artefact.read(path)
-    kind = artefact.kind(path)
+    return opened(path, artefact.read(path), threads)
+
+
+def opened(path: str | Path, facts: artefact.Facts, threads: int | None = None) -> Predictor:
+    """Open a model that says nothing of itself yet, as `export` does before it seals one."""
+    path, kind = Path(path), artefact.kind(path)
     needs = {"onnx": "onnxruntime", "litert": "ai-edge-litert", "savedmodel": "tensorflow"}[kind]
     try:
         runtime = {"onnx": _onnx, "litert": _litert, "savedmodel": _savedmodel}[kind](path, threads)

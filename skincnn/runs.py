@@ -147,10 +147,15 @@ class Run:
         """Whether training ended; the weights may be on another machine."""
         return (self.folder / "metrics.json").is_file()
 
+    @property
+    def weights(self) -> Path:
+        """The file of the trained network, where it is on this machine."""
+        return self._file("model.keras")
+
     @functools.cached_property
     def model(self):
         """The trained network (`keras.Model`), best weights by validation loss, float32."""
-        path = self._file("model.keras")
+        path = self.weights
         import keras  # slow to import, and most readers of a run want its tables only
 
         try:

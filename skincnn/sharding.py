@@ -23,8 +23,6 @@ from tqdm import tqdm
 from skincnn import data, download, images, labels, person, runs, shards, splits, workers
 
 FEW = 64  # photographs a process; for fewer it is not worth starting
-_LICENCES = {"ham10000": "CC BY-NC 4.0 (Tschandl, Rosendahl & Kittler 2018)"}
-_LICENCES |= {name: info.licence for name, info in download.SETS.items()}
 
 
 def write(
@@ -118,7 +116,7 @@ def write(
                 "size": size,
                 "records": len(rows),
                 "classes": rows["label"].value_counts().sort_index().to_dict(),
-                "licence": licence or _LICENCES.get(index.attrs.get("name"), "unknown"),
+                "licence": licence or download.licence(index.attrs.get("name", "")),
                 "shards": [{"name": name, **done[name]} for name in parts],
                 "set_aside": aside.to_dict("records"),
                 "request": request,

@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
     label: str  # the most probable class
     confidence: float  # its probability
     malignant: float | None  # probability; None where the classes say nothing of malignancy
-    interval: tuple[float, float] | None  # of that: where its frequency lies among such photographs
+    interval: tuple[float, float] | None  # how often such photographs were (calibrate.interval)
     answer: str  # benign, malignant, not sure, not a lesion; a class where none is malignant
     strangeness: float | None  # above 1: not a photograph of the kind; None where not fitted
     sentence: str  # for a person
@@ -75,14 +75,20 @@ def _sentence(answer, label, confidence, malignant, interval) -> str:
         return "This does not look like a dermoscopy photograph, so the model has no answer to it."
     parts = []
     if malignant is not None:
-        between = f" ({_percent(interval[0])} to {_percent(interval[1])})" if interval else ""
-        parts.append(f"probability of malignancy {_percent(malignant)}{between}")
+        parts.append(f"probability of malignancy {_percent(malignant)}")
+    if interval:
+        parts.append(f"of such photographs {_between(*interval)} were malignant")
     if label not in labels.TWO:
         parts.append(f"most like {label} ({_percent(confidence)})")
     told = "; ".join(parts)
     if answer == NOT_SURE:
         return f"Not sure, too close to call: {told}."
     return f"Looks {answer}: {told}." if malignant is not None else f"{told.capitalize()}."
+
+
+def _between(low: float, high: float) -> str:
+    low, high = f"{100 * low:.0f}", f"{100 * high:.0f}"
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _percent(share: float) -> str:

@@ -118,3 +118,37 @@ def index(tiny, home, plain_audit):
 def asked(monkeypatch):
     """The settings that were trained, in order; without training."""
     return stand_ins.fit(monkeypatch)
+
+
+# --- trained and exported once --------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def small_run(tiny, tmp_path_factory):
+    """A finished run of protocol `clean` on `tiny`: three colours, seen from eight sides."""
+    from skincnn import data, runs, train
+
+    root = tmp_path_factory.mktemp("small_run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "project_root", lambda: root)
+        stand_ins.plain_audit(patch)
+        settings = config.preset(
+            "two_conv",
+            image_size=32,
+            batch_size=8,
+            epochs=2,
+            precision="float32",
+            protocol="clean",
+            folds=3,
+            views=8,
+        )
+        train.fit(settings, data.load(tiny, progress=False), root / "colours", verbose=0)
+    return runs.Run(root / "colours")
+
+
+@pytest.fixture(scope="session")
+def exported(small_run, tmp_path_factory):
+    """That run as a sealed ONNX model; `artefacts.write` is quicker where any model will do."""
+    from skincnn import export
+
+    return export.write(small_run, out=tmp_path_factory.mktemp("exported") / "colours.onnx")

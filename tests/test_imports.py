@@ -65,6 +65,7 @@ LAYERS = (
         "predictor",
         "cloud",
         "rehearsal",
+        "quantise",
     },  # results, no TensorFlow
     {"shortcuts", "findings", "audit", "scoreboards", "report"},  # what a set's figures are worth
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
