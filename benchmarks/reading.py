@@ -1,0 +1,111 @@
+"""From photographs on disk to batches: ours against TensorFlow's and Pillow's bare decoding.
+
+    python benchmarks/reading.py [--photographs FOLDER] [--count 256] [--rounds 5]
+
+Photographs are enlarged to 600×450 and 1024×768 first (drawn ones where FOLDER is not given) and
+read back to 180×180, all ways on both cores, in turn. TensorFlow's way is `tf.data` with
+`decode_jpeg` and `resize` in parallel; Pillow's is `open`, `convert` and `resize` by threads.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+SIZES = ((600, 450), (1024, 768))
+WANTED = 180
+
+
+def enlarged(sources: list[Path], size: tuple[int, int], place: Path) -> list[Path]:
+    """Copies of photographs as a camera would have taken them, JPEG quality 90."""
+    from PIL import Image
+
+    place.mkdir()
+    found = []
+    for number, source in enumerate(sources):
+        path = place / f"{number:05d}.jpg"
+        with Image.open(source) as picture:
+            large = picture.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+            large.save(path, quality=90)
+        found.append(path)
+    return found
+
+
+def ours(paths: list[Path]) -> None:
+    import pandas as pd
+
+    from skincnn import pipeline
+
+    rows = pd.DataFrame({"file": [path.name for path in paths], "augmented_from": ""})
+    rows.attrs["root"] = str(paths[0].parent)
+    pipeline.decode(rows, WANTED, cache="memory", progress=False)
+
+
+def tensorflow(paths: list[Path]) -> None:
+    import tensorflow as tf
+
+    def read(path):
+        pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
+        return tf.image.resize(pixels, (WANTED, WANTED))
+
+    names = tf.data.Dataset.from_tensor_slices([str(path) for path in paths])
+    for _ in names.map(read, num_parallel_calls=tf.data.AUTOTUNE).batch(32).prefetch(2):
+        pass
+
+
+def pillow(paths: list[Path]) -> None:
+    import numpy as np
+    from PIL import Image
+
+    def read(path):
+        with Image.open(path) as picture:
+            small = picture.convert("RGB").resize((WANTED, WANTED), Image.Resampling.BILINEAR)
+            return np.asarray(small)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(read, paths))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photographs", help="a set; default: drawn ones")
+    parser.add_argument("--count", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    from skincnn import data
+
+    index = data.usable(data.load(asked.photographs or "sample", progress=False))
+    sources = data.paths(index)
+    sources = [sources[i % len(sources)] for i in range(asked.count)]
+    ways = {"ours": ours, "TensorFlow": tensorflow, "Pillow": pillow}
+    with tempfile.TemporaryDirectory() as temporary:
+        for width, height in SIZES:
+            paths = enlarged(sources, (width, height), Path(temporary) / f"{width}")
+            rates = {name: [] for name in ways}
+            for turn in range(asked.rounds + 1):
+                for name, way in ways.items():
+                    began = time.perf_counter()
+                    way(paths)
+                    if turn:  # the first warms the page cache and TensorFlow up
+                        rates[name].append(len(paths) / (time.perf_counter() - began))
+            told = ", ".join(f"{n} {statistics.median(r):.0f}/s" for n, r in rates.items())
+            ratios = {
+                name: sorted(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
+                for name in ("TensorFlow", "Pillow")
+            }
+            print(f"{width}×{height} → {WANTED}×{WANTED}: {told};", end=" ")
+            print(
+                "; ".join(
+                    f"ours / {n} {statistics.median(r):.2f} ({r[0]:.2f} to {r[-1]:.2f})"
+                    for n, r in ratios.items()
+                ),
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
