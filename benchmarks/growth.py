@@ -1,0 +1,127 @@
+"""Time and memory of the bookkeeping as a set grows: 1, 4, 16 and (--full) 64 times the real one.
+
+    python benchmarks/growth.py [--full] [--photographs 2357]
+
+Photographs are small drawn ones, each with its own pixels, three to a lesion. Each step at each
+size is a process of its own: reading the index (first and remembered), the audit, dealing out five
+folds, adding copies (100 a class), and metrics with intervals of a table of predictions. Told are
+seconds, peak memory, and by how much both grew when the set grew fourfold; what grows as n log n
+grows 4.3 to 4.8 times.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+CLASSES = 9
+STEPS = ("index", "index again", "audit", "folds", "copies", "metrics")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photographs", type=int, default=2357)
+    parser.add_argument("--full", action="store_true", help="64 times as well")
+    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.child:
+        child(*asked.child)
+        return
+    sizes = (1, 4, 16, 64) if asked.full else (1, 4, 16)
+    with tempfile.TemporaryDirectory() as temporary:
+        root, drawn, before = Path(temporary), 0, {}
+        for times in sizes:
+            drawn = draw(root / "set", drawn, times * asked.photographs)
+            for step in STEPS:
+                words = [sys.executable, __file__, "--child", step, temporary]
+                said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+                now = json.loads(said.splitlines()[-1])
+                grew = ""
+                if step in before:
+                    of = {name: now[name] / before[step][name] for name in now}
+                    grew = f"  × {of['seconds']:.1f}, × {of['megabytes']:.1f}"
+                before[step] = now
+                print(
+                    f"{drawn:8,}  {step:12} {now['seconds']:8.2f} s {now['megabytes']:8.0f} MB"
+                    f"{grew}",
+                    flush=True,
+                )
+
+
+def draw(root: Path, have: int, want: int) -> int:
+    """Photographs number `have` to `want`, in class folders."""
+    from PIL import Image
+
+    for label in range(CLASSES):
+        (root / "Train" / f"class {label}").mkdir(parents=True, exist_ok=True)
+
+    def one(number: int) -> None:
+        rng = np.random.default_rng(number)
+        small = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        path = root / "Train" / f"class {number % CLASSES}" / f"ISIC_{number:07d}.jpg"
+        small.resize((48, 48), Image.Resampling.BICUBIC).save(path, quality=90)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(one, range(have, want)))
+    return want
+
+
+def child(step: str, root: str) -> None:
+    """One step; prints its seconds and the process's peak, what it starts from not timed."""
+    from skincnn import audit, balance, config, data, evaluate, splits
+
+    config.project_root = lambda: Path(root)
+    index = None
+    if step not in ("index", "metrics"):
+        index = data.usable(data.load(Path(root) / "set", progress=False))
+        index["lesion_id"] = [f"L{number // 3}" for number in range(len(index))]
+        index["group"] = data.groups(index)
+    if step == "copies":
+        index = splits.grouped(index, 5)
+    if step == "metrics":
+        n = sum(1 for _ in (Path(root) / "set").rglob("*.jpg"))
+        table = answers(n)
+    began = time.perf_counter()
+    if step.startswith("index"):
+        data.load(Path(root) / "set", progress=False)
+    elif step == "audit":
+        audit.run(index, with_shortcuts=False, progress=False)
+    elif step == "folds":
+        splits.grouped(index, 5)
+    elif step == "copies":
+        balance.add(index, 100, fold=0, seed=0, progress=False)
+    else:
+        evaluate.metrics(table)
+    seconds = time.perf_counter() - began
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "megabytes": peak}))
+
+
+def answers(n: int):
+    """A table of predictions of so many photographs."""
+    import pandas as pd
+
+    from skincnn import labels
+
+    rng = np.random.default_rng(0)
+    names = [f"class {label}" for label in range(CLASSES)]
+    table = pd.DataFrame({"file": [f"{i}.jpg" for i in range(n)], "image_id": ""})
+    table["group"] = [f"L{i // 3}" for i in range(n)]
+    table["label"] = rng.choice(names, n)
+    table["split"], table["fold"], table["seed"] = "train", rng.integers(0, 5, n), 0
+    shares = rng.dirichlet(np.ones(CLASSES), n).round(6)
+    for place, name in enumerate(names):
+        table[labels.column(name)] = shares[:, place]
+    return table
+
+
+if __name__ == "__main__":
+    main()
