@@ -28,8 +28,9 @@ class Answerer:
         self.batcher = Batcher(predictor.verdicts, limits.batch, places, seen)
         self._decode, self._limits = predictor.pixels, limits
         self._threads = ThreadPoolExecutor(limits.decoders, "decode")
+        self._large = ThreadPoolExecutor(1, "decode-large")
         self._overlays = ThreadPoolExecutor(limits.overlays, "overlay")
-        self._taken = self._drawn = 0
+        self._taken = self._drawn = self._heavy = 0
 
     async def apart(self, function: Callable, *arguments):
         """Call a function in one of the threads that decode."""
@@ -66,7 +67,7 @@ class Answerer:
             raise Refused(503, "Too many overlays are being made. Try again in a moment.", 5)
         self._drawn += 1
         try:
-            pixels = await self.apart(uploads.pixels, data, self._decode, self._limits)
+            pixels = await self._pixels(data)
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._overlays, self._overlay, pixels, label)
         except images.ImageProblem as problem:
@@ -77,13 +78,13 @@ class Answerer:
             self._drawn -= 1
 
     def close(self) -> None:
-        self._threads.shutdown(cancel_futures=True)
-        self._overlays.shutdown(cancel_futures=True)
+        for threads in (self._threads, self._large, self._overlays):
+            threads.shutdown(cancel_futures=True)
         self.batcher.close()
 
     async def _one(self, data: bytes) -> verdict.Verdict | images.ImageProblem:
         try:
-            pixels = await self.apart(uploads.pixels, data, self._decode, self._limits)
+            pixels = await self._pixels(data)
         except images.ImageProblem as problem:
             return problem
         try:
@@ -91,6 +92,25 @@ class Answerer:
         except Busy:
             raise Refused(503, "Too many photographs are waiting. Try again.", 2) from None
         return answer
+
+    async def _pixels(self, data: bytes) -> np.ndarray:
+        pixels = await self.apart(self._light, data)
+        if pixels is None:
+            # A thread of their own: beside them photographs of usual size go on.
+            if self._heavy >= self._limits.large:
+                raise Refused(503, "Too many large photographs are waiting. Try again.", 5)
+            self._heavy += 1
+            try:
+                loop = asyncio.get_running_loop()
+                pixels = await loop.run_in_executor(self._large, self._decode, data)
+            finally:
+                self._heavy -= 1
+        return pixels
+
+    def _light(self, data: bytes) -> np.ndarray | None:
+        """A photograph's pixels; None for a large one."""
+        claimed = uploads.check(data, self._limits)
+        return None if claimed > self._limits.large_pixels else self._decode(data)
 
     def _overlay(self, pixels: np.ndarray, label: str | None) -> bytes:
         from skincnn import occlusion

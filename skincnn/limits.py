@@ -35,9 +35,10 @@ class Limits:
     body_bytes: int = 32 * MB  # a request, its other parts included
     bodies_bytes: int = 192 * MB  # of all requests that are being read or waiting together
     json_parts: int = 1000  # brackets and commas: an object costs twenty times what its text does
-    scans: int = 100  # of a JPEG; cameras write 1, progressive files about 10, bombs thousands
-    tiff_pieces: int = 100_000  # strips or tiles; each costs hundreds of bytes once it is listed
-    large_pixels: int = 13_000_000  # pictures above are decoded one at a time
+    scans: int = 40  # of a JPEG; cameras write 1, progressive files about 10, bombs thousands
+    tiff_pieces: int = 20_000  # strips or tiles; each costs hundreds of bytes once it is listed
+    large_pixels: int = 13_000_000  # pictures above are decoded one at a time: up to 1.5 GB each
+    large: int = 8  # that may wait for it
     decoders: int = dataclasses.field(default_factory=lambda: min(4, os.cpu_count() or 1))
     places: int = 64  # photographs that may wait for the network
     batch: int = 8  # photographs the network is given at once

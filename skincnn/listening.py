@@ -31,7 +31,7 @@ def protocol(limits: Limits) -> type[H11Protocol]:
         def connection_made(self, transport):
             super().connection_made(transport)
             if len(self.connections) > limits.connections:
-                log.warning("too many connections: one was closed")
+                log.info("too many connections: one was closed")
                 transport.abort()
                 return
             self._watch()
@@ -110,7 +110,7 @@ def config(app, host: str, port: int, limits: Limits) -> uvicorn.Config:
         port=port,
         http=protocol(limits),
         ws="none",
-        log_level="warning",
+        log_level="error",  # a warning a bad request would let a client fill the log
         access_log=False,
         server_header=False,
         timeout_keep_alive=limits.idle_seconds,

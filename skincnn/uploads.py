@@ -11,11 +11,9 @@ import email.policy
 import io
 import json
 import struct
-import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-import numpy as np
 from PIL import Image
 
 from skincnn import images
@@ -148,21 +146,18 @@ def instances(body: bytes, content_type: str, limits: Limits) -> list[bytes]:
     return [_decoded(instance) for instance in some]
 
 
-def pixels(data: bytes, decode: Callable[[bytes], np.ndarray], limits: Limits) -> np.ndarray:
-    """A photograph as the network takes it, after a look at what it would cost.
+def check(data: bytes, limits: Limits) -> int:
+    """Look at what a file would cost before anything is decoded.
 
-    Args:
-        data: the file.
-        decode: the predictor's `pixels`.
-        limits: what is refused before it is decoded.
+    Returns:
+        How many pixels its header claims; 0 where there is none, which `images.decode` will tell.
 
     Raises:
-        images.ImageProblem: it cannot be used, or costs more than a photograph does.
+        images.ImageProblem: it costs more than a photograph does.
     """
     if len(data) > limits.file_bytes:
-        raise images.ImageProblem(
-            f"file of {len(data) / MB:.0f} MB (limit {limits.file_bytes // MB} MB)"
-        )
+        size, most = len(data) // MB + 1, limits.file_bytes // MB
+        raise images.ImageProblem(f"file of {size} MB (limit {most} MB)")
     if data[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
         raise images.ImageProblem("HEIC or AVIF: save the photograph as JPEG")
     # A marker of JPEG cannot stand among its pixels: this counts scans, a thumbnail's too. Each
@@ -171,21 +166,13 @@ def pixels(data: bytes, decode: Callable[[bytes], np.ndarray], limits: Limits) -
         raise images.ImageProblem("JPEG with too many scans: not from a camera")
     if data[:2] in (b"II", b"MM") and _tiff_pieces(data) > limits.tiff_pieces:
         raise images.ImageProblem("TIFF in too many pieces: save it as JPEG")
-    if _claimed(data) > limits.large_pixels:
-        with _LARGE:
-            return decode(data)
-    return decode(data)
-
-
-_LARGE = threading.Lock()  # two pictures of 50 megapixels at a time would take a gigabyte
-
-
-def _claimed(data: bytes) -> int:
-    """How many pixels the header says there are; 0 where it cannot be read."""
+    # Pillow decodes these in Python, a run at a time.
+    if data[:2] == b"BM" and data[30:31] in (b"\1", b"\2") and len(data) > MB:
+        raise images.ImageProblem("BMP with runs of pixels: save it as JPEG")
     try:
         with Image.open(io.BytesIO(data), formats=images.FORMATS) as picture:
             return picture.width * picture.height
-    except Exception:  # `images.decode` has the words for it
+    except Exception:
         return 0
 
 

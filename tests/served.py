@@ -1,6 +1,8 @@
 """A service as a user runs it: a process of its own, on a port of its own."""
 
+import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -30,14 +32,17 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(*words, **environment):
-    """Run `skincnn serve WORDS` until the block is left."""
+def serve(*words, limits=None, **environment):
+    """Run `skincnn serve WORDS` until the block is left; with `limits`, a model in others."""
     home = {key: os.environ[key] for key in os.environ if not key.startswith(("AIP_", "SKINCNN_"))}
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     home |= {"PYTHONPATH": os.pathsep.join(paths), **environment}
+    command = [*COMMAND, "serve", *map(str, words), *([] if "PORT" in home else ["--port", "0"])]
+    if limits is not None:
+        command = [sys.executable, __file__, *map(str, words), json.dumps(limits)]
     with tempfile.NamedTemporaryFile("w", suffix=".log") as log:
         process = subprocess.Popen(
-            [*COMMAND, "serve", *map(str, words), *([] if "PORT" in home else ["--port", "0"])],
+            command,
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
@@ -56,3 +61,20 @@ def serve(*words, **environment):
             process.terminate()
             process.wait(20)
             process.stdout.close()
+
+
+def main(model: str, changed: str) -> None:
+    from skincnn import listening, predictor, service
+    from skincnn.limits import Limits
+
+    limits = Limits(**json.loads(changed))
+    app = service.create(predictor.load(model), service.Settings(limits=limits))
+
+    def ready(address):
+        print(f"it answers at {address}", flush=True)
+
+    asyncio.run(listening.serve(app, "127.0.0.1", 0, limits, ready))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
