@@ -16,6 +16,7 @@ import typer
 from skincnn import (
     __version__,
     config,
+    deploy_cli,
     experiment_cli,
     export_cli,
     options,
@@ -35,7 +36,16 @@ app.add_typer(export_cli.exports)
 app.add_typer(results_cli.results)  # as commands of its own
 app.add_typer(serve_cli.serving)
 app.add_typer(shards_cli.shards)
+app.add_typer(deploy_cli.deploying, name="deploy")
+app.add_typer(deploy_cli.undeploying, name="undeploy")
 Downloadable = StrEnum("Downloadable", {"isic9": "isic9", "isic_archive": "isic-archive"})
+
+_EXTRAS = {  # what brings a package, where it is not `train`
+    "google": "cloud",
+    **dict.fromkeys(("fastapi", "uvicorn", "prometheus_client", "onnxruntime"), "serve"),
+    **dict.fromkeys(("onnx", "tf2onnx"), "export"),
+    "gcp_storage_emulator": "dev",
+}
 
 
 def main() -> None:
@@ -47,7 +57,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as error:
-        print(f"skincnn: {error.name} is missing: pip install 'skincnn[train]'", file=sys.stderr)
+        extra = _EXTRAS.get(str(error.name).partition(".")[0], "train")
+        print(f"skincnn: {error.name} is missing: pip install 'skincnn[{extra}]'", file=sys.stderr)
         sys.exit(2)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         text = " ".join(str(error).split())

@@ -121,7 +121,7 @@ def remove(uri: str) -> list[str]:
     with told(uri), _client() as client:
         for blob in _list(client, bucket, f"{prefix}/"):
             with contextlib.suppress(exceptions.NotFound):  # a first try was heard
-                blob.delete(retry=_retry(), timeout=_timeout())
+                blob.delete(retry=_again(), timeout=timeout())
             gone.append(f"gs://{bucket}/{blob.name}")
     return gone
 
@@ -190,6 +190,31 @@ def reach(host: str) -> None:
         raise CloudError(f"{host}: {reason}: is this machine online?") from None
 
 
+def again():
+    """A policy of google-api-core: what changes nothing when it is done twice is tried again.
+
+    Broken connections, and answers that say "busy" or "not now", for `PATIENCE` seconds.
+    """
+    import requests
+    from google.api_core import exceptions, retry
+
+    passing = (
+        requests.ConnectionError,
+        requests.Timeout,
+        ConnectionError,
+        exceptions.TooManyRequests,
+        exceptions.BadGateway,
+        exceptions.ServiceUnavailable,
+        exceptions.GatewayTimeout,
+    )
+    return retry.Retry(retry.if_exception_type(*passing), initial=0.2, timeout=PATIENCE)
+
+
+def timeout(seconds: float = 0) -> tuple[float, float]:
+    """Seconds to connect, and between two pieces of an answer."""
+    return _CONNECT_SECONDS, max(PATIENCE, seconds, 1)
+
+
 @contextlib.contextmanager
 def told(what: str) -> Iterator[None]:
     """Turn what Google's clients raise into one line of `CloudError`."""
@@ -239,7 +264,7 @@ def _client():
 
 
 def _list(client, bucket: str, prefix: str) -> list:
-    return list(client.list_blobs(bucket, prefix=prefix, retry=_retry(), timeout=_timeout()))
+    return list(client.list_blobs(bucket, prefix=prefix, retry=_again(), timeout=timeout()))
 
 
 def _files(client, bucket: str, prefix: str, uri: str) -> list[tuple]:
@@ -309,8 +334,8 @@ def _download(blob, place: Path) -> None:
                 raw_download=True,
                 checksum=None,  # there is one of the whole, below
                 if_generation_match=blob.generation,
-                retry=_retry(),
-                timeout=_timeout(),
+                retry=_again(),
+                timeout=timeout(),
             )
             stream.write(piece)
             got += len(piece)
@@ -339,26 +364,22 @@ def _upload(bucket, name: str, file: Path, there: dict) -> None:
                 size=size,
                 if_generation_match=seen,
                 checksum="crc32c",
-                retry=_retry(),
-                timeout=_timeout(),
+                retry=_again(),
+                timeout=timeout(),
             )
     except exceptions.PreconditionFailed:
-        blob.reload(retry=_retry(), timeout=_timeout())
+        blob.reload(retry=_again(), timeout=timeout())
         if blob.crc32c != _crc32c(file):
             raise CloudError(
                 f"gs://{bucket.name}/{name}: somebody else writes there; try again"
             ) from None
 
 
-def _retry():
+def _again():
+    """As `again`, and as Storage's own client knows it."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
     return DEFAULT_RETRY.with_delay(initial=0.2).with_timeout(PATIENCE)
-
-
-def _timeout() -> tuple[float, float]:
-    """Seconds to connect, and between two pieces."""
-    return _CONNECT_SECONDS, max(PATIENCE, 1)
 
 
 def _line(error: Exception) -> str:

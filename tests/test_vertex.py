@@ -1,0 +1,316 @@
+"""Deploying on Vertex AI, with Google's own client, against a stand-in for what it talks to."""
+
+import base64
+import json
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gcp_storage_emulator", reason="needs gcp-storage-emulator")
+pytest.importorskip("google.cloud.aiplatform_v1", reason="needs google-cloud-aiplatform")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+
+import artefacts
+from google.auth import credentials as google_credentials
+from google.cloud import aiplatform_v1
+
+from skincnn import cloud, dermoscopy, predictor, rehearsal, remote, vertex
+
+IMAGE = "europe-west4-docker.pkg.dev/my-project/skincnn/serve:1"
+WHERE = ("my-project", "europe-west4", rehearsal.BUCKET)
+SECRET = "secret-of-the-environment"
+OPTIONS = ["--project", WHERE[0], "--region", WHERE[1], "--bucket", WHERE[2]]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return artefacts.write(tmp_path_factory.mktemp("model") / "by_colour.onnx")
+
+
+@pytest.fixture(scope="module")
+def local(model):
+    """The same model on this machine."""
+    return predictor.load(model)
+
+
+@pytest.fixture
+def google(local, monkeypatch):
+    """The cloud on this machine, where nothing takes long and nobody is patient."""
+    monkeypatch.setattr(cloud, "PATIENCE", 0.01)
+    monkeypatch.setattr(vertex, "_POLL_SECONDS", 0.02)
+
+    def answer(instances):
+        service = pytest.importorskip("skincnn.service")
+        files = [base64.b64decode(one["b64"]) for one in instances]
+        told = [local.photograph(file) for file in files]
+        return [service.prediction(one, local.facts.classes) for one in told]
+
+    with rehearsal.Cloud(answer=answer) as there:
+        yield there
+
+
+@pytest.fixture
+def plan(model):
+    return vertex.Plan(model, *WHERE, IMAGE)
+
+
+class Signed(google_credentials.Credentials):
+    """Credentials that never expire."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = SECRET
+
+    def refresh(self, request):
+        pass
+
+
+def quiet(_):
+    pass
+
+
+def count(google):
+    return len(google.objects()), len(google.models), len(google.endpoints), len(google.deployed())
+
+
+def test_deployed_it_answers_as_it_does_here(google, plan, local):
+    said = []
+    done = vertex.deploy(plan, tell=said.append)
+    assert count(google) == (1, 1, 1, 1)
+    assert [line.split()[1] for line in said] == [
+        *("upload", "register", "endpoint", "deploy", "ask", "retire")
+    ]
+    there = remote.Remote(done["endpoint"])
+    rng = np.random.default_rng(0)
+    drawn = [dermoscopy.draw(n, rng, rng, (32, 32)) for n in ("nevus", "melanoma") * 5]
+    for near, far in zip(
+        local.verdicts(np.stack(drawn)), there.verdicts(np.stack(drawn)), strict=True
+    ):
+        assert near.sentence == far.sentence
+        np.testing.assert_allclose(near.probabilities, far.probabilities, atol=1e-6)
+    assert there.facts.version == local.facts.version
+
+
+def test_deployed_again_nothing_is_made(google, plan):
+    first = vertex.deploy(plan, tell=quiet)
+    before = len(google.seen)
+    assert vertex.deploy(plan, tell=quiet) == first
+    asked = [seen for seen in google.seen[before:] if seen.method != "GET"]
+    assert [seen.path.rpartition(":")[2] for seen in asked] == ["predict"]
+    assert count(google) == (1, 1, 1, 1)
+
+
+def test_a_new_version_takes_the_place_of_the_old_one(google, plan, tmp_path):
+    old = vertex.deploy(plan, tell=quiet)
+    newer = artefacts.write(tmp_path / "newer.onnx", abstain_below=0.9)
+    new = vertex.deploy(vertex.Plan(newer, *WHERE, IMAGE), tell=quiet)
+    assert new["endpoint"] == old["endpoint"]
+    assert [one["id"] for one in google.deployed()] == [new["deployed_model"]]
+    assert count(google) == (2, 2, 1, 1)
+    vertex.undeploy(plan.place, tell=quiet)
+    assert count(google) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
+def test_interrupted_at_each_request_and_repeated(google, plan, heard):
+    steps = (
+        (lambda: vertex.deploy(plan, tell=quiet), (1, 1, 1, 1)),
+        (lambda: vertex.undeploy(plan.place, tell=quiet), (0, 0, 0, 0)),
+    )
+    interrupted = []
+    for at in range(60):
+        broken = 0
+        for step, whole in steps:
+            google.hang_up(at, heard)
+            try:
+                step()
+            except cloud.CloudError as error:
+                assert "connection broke" in str(error)
+                broken += 1
+            google.mend()
+            step()
+            assert count(google) == whole, at
+        interrupted.append(broken)
+        if not broken:
+            break
+    assert interrupted[0] == 2 and len(interrupted) > 20 and interrupted[-1] == 0
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
+def test_goes_on_although_interrupted_again_and_again(google, plan, heard):
+    """A connection that bears one request more each time: all that is half done is gone on with."""
+    for step, whole in (
+        (lambda: vertex.deploy(plan, tell=quiet), (1, 1, 1, 1)),
+        (lambda: vertex.undeploy(plan.place, tell=quiet), (0, 0, 0, 0)),
+    ):
+        for at in range(60):
+            google.hang_up(at, heard)
+            try:
+                step()
+                break
+            except cloud.CloudError:
+                assert all(n <= 1 for n in count(google))
+        assert count(google) == whole
+
+
+def test_others_things_are_left_alone(google, plan):
+    region = f"projects/{rehearsal.NUMBER}/locations/{WHERE[1]}"
+    name = plan.place.endpoint.rpartition("/")[2]
+    theirs = {"name": f"{region}/endpoints/{name}", "labels": {}, "deployedModels": []}
+    google.endpoints[name] = theirs
+    google.models["another"] = {"name": f"{region}/models/another", "labels": {}}
+    for act in (lambda: vertex.deploy(plan, tell=quiet), lambda: vertex.undeploy(plan.place)):
+        with pytest.raises(cloud.CloudError, match="was not made by skincnn"):
+            act()
+    assert google.endpoints[name] is theirs and "another" in google.models
+    del google.endpoints[name]
+    vertex.undeploy(plan.place, tell=quiet)
+    assert list(google.models) == ["another"]
+
+
+def test_a_dry_run_asks_nobody(google, plan):
+    said = []
+    assert vertex.deploy(plan, dry_run=True, tell=said.append)["answer"] is None
+    assert vertex.undeploy(plan.place, dry_run=True, tell=said.append) == []
+    assert len(said) == 10 and google.seen == []
+
+
+def test_a_failed_deployment_is_told(google, plan, monkeypatch):
+    def fail(*_):
+        raise OSError("the container did not start")
+
+    monkeypatch.setattr(google, "containers", True)
+    monkeypatch.setattr(google, "_run", fail)
+    with pytest.raises(cloud.CloudError, match="the container did not start"):
+        vertex.deploy(plan, tell=quiet)
+
+
+# --- credentials ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def signed(monkeypatch):
+    """An environment with credentials, also for a stand-in."""
+    monkeypatch.setattr(cloud, "credentials", lambda host: Signed())
+
+
+def test_credentials_go_to_the_host_that_was_asked(google, plan, signed):
+    vertex.deploy(plan, tell=quiet)
+    assert {seen.authorization for seen in google.seen} == {f"Bearer {SECRET}"}
+    assert {seen.host for seen in google.seen} == {google.host.removeprefix("http://")}
+
+
+def test_no_credential_and_no_photograph_follows_a_redirect(google, plan, signed, monkeypatch):
+    done = vertex.deploy(plan, tell=quiet)
+    there = remote.Remote(done["endpoint"])
+    with rehearsal.Cloud() as elsewhere:
+        monkeypatch.setenv(remote.HOST_VARIABLE, google.host)
+        google.redirect = elsewhere.host
+        sees = np.zeros((1, 32, 32, 3), np.uint8)
+        place = vertex._Vertex(plan.place)
+        for act in (
+            lambda: there.verdicts(sees),
+            lambda: remote.Remote(done["endpoint"]),
+            lambda: place.register(plan),
+            place.make_endpoint,
+            place.remove_models,
+        ):
+            before = len(google.seen)
+            with pytest.raises(cloud.CloudError, match="redirect"):
+                act()
+            assert len(google.seen) == before + 1
+        assert elsewhere.seen == []
+
+
+def test_a_machine_that_is_no_google_gets_none():
+    assert type(cloud.credentials("http://127.0.0.1:8080")).__name__ == "AnonymousCredentials"
+
+
+def test_no_credentials_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(cloud.CloudError, match="gcloud auth application-default login"):
+        cloud.credentials("https://storage.googleapis.com")
+
+
+def test_offline_is_told_at_once(plan, monkeypatch):
+    monkeypatch.setenv(remote.HOST_VARIABLE, "http://127.0.0.1:9")
+    with pytest.raises(cloud.CloudError, match="no connection: is this machine online"):
+        vertex.deploy(plan, tell=quiet)
+
+
+# --- requests -------------------------------------------------------------------------------
+
+
+def test_requests_stay_below_what_an_endpoint_takes():
+    noise = np.random.default_rng(0).integers(0, 256, (20, 224, 224, 3), dtype=np.uint8)
+    requests = list(remote._requests(noise))
+    assert sum(map(len, requests)) == 20
+    assert all(len(json.dumps({"instances": some})) < 1_500_000 for some in requests)
+    with pytest.raises(cloud.CloudError, match="smaller image size"):
+        list(remote._requests(noise[:8].reshape(1, 2 * 224, 4 * 224, 3)))
+
+
+def test_a_description_says_what_the_model_says(local):
+    said = remote.facts(remote.describe(local.facts))
+    assert (said.classes, said.version) == (local.facts.classes, local.facts.version)
+    assert said.malignant == {"classes": ["malignant"], "threshold": 0.5}
+    with pytest.raises(ValueError, match="no facts"):
+        remote.facts("another model")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"project": "My Project"}, "project 'My Project'"),
+        ({"region": "europe"}, "region 'europe'"),
+        ({"bucket": "gs://b"}, "bucket 'gs://b'"),
+        ({"image": "serve"}, "image 'serve'"),
+        ({"replicas": (2, 1)}, "replicas"),
+    ],
+)
+def test_what_cannot_be_is_told_first(model, changes, says):
+    asked = dict(zip(("project", "region", "bucket"), WHERE, strict=True))
+    with pytest.raises(ValueError, match=says):
+        vertex.Plan(model, **{**asked, "image": IMAGE, **changes})
+
+
+def test_names_are_such_as_google_takes(plan):
+    place = vertex.Place("A Möle / of 2026" * 9, *WHERE)
+    assert place.slug.startswith("a-m-le-of-2026") and len(place.slug) <= 40
+    aiplatform_v1.EndpointServiceClient.parse_endpoint_path(plan.place.endpoint)
+    assert len(plan.deployed_id) == 10 and plan.deployed_id.isdigit()
+
+
+# --- the commands ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def skincnn(monkeypatch, capsys):
+    from skincnn import cli
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["skincnn", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_the_commands(google, model, skincnn):
+    deploy = ["deploy", "vertex", "--model", model, *OPTIONS, "--image", IMAGE]
+    code, out, err = skincnn(*deploy, "--dry-run")
+    assert code == 0 and out.count("(dry run)") == 6 and "not a medical device" in err
+    assert google.seen == []
+    code, out, err = skincnn(*deploy, "--json")
+    assert code == 0 and json.loads(out)["answer"]["sentence"].startswith("Looks")
+    code, out, err = skincnn("undeploy", "vertex", "--name", "by_colour", *OPTIONS)
+    assert code == 0 and out.count("\nremoved ") == 4 and count(google) == (0, 0, 0, 0)
+    code, out, err = skincnn("undeploy", "vertex", "--model", model, *OPTIONS)
+    assert code == 0 and "nothing to remove" in out
+    code, out, err = skincnn("undeploy", "vertex", *OPTIONS)
+    assert (code, out) == (2, "") and err.count("\n") == 1
