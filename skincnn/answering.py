@@ -2,15 +2,18 @@
 
 import asyncio
 import io
+import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
-from skincnn import images, uploads, verdict
+from skincnn import cloud, images, uploads, verdict
 from skincnn.batching import Batcher, Busy
 from skincnn.limits import Limits, Refused
+
+log = logging.getLogger("skincnn.service")
 
 
 class Answerer:
@@ -74,6 +77,8 @@ class Answerer:
             raise Refused(422, sentence(problem)) from None
         except Busy:
             raise Refused(503, "Too many photographs are waiting. Try again.", 5) from None
+        except cloud.CloudError as error:
+            raise _no_answer(error) from None
         finally:
             self._drawn -= 1
 
@@ -91,6 +96,8 @@ class Answerer:
             (answer,) = await asyncio.wrap_future(self.batcher.submit(pixels[None]))
         except Busy:
             raise Refused(503, "Too many photographs are waiting. Try again.", 2) from None
+        except cloud.CloudError as error:
+            raise _no_answer(error) from None
         return answer
 
     async def _pixels(self, data: bytes) -> np.ndarray:
@@ -131,6 +138,12 @@ class Answerer:
         stream = io.BytesIO()
         Image.fromarray(drawn).save(stream, "PNG")
         return stream.getvalue()
+
+
+def _no_answer(error: cloud.CloudError) -> Refused:
+    """An endpoint that answers for us does not: whoever runs the service is told why."""
+    log.error("%s", error)
+    return Refused(502, "The model's endpoint in the cloud does not answer. Try again.", 5)
 
 
 def sentence(problem: images.ImageProblem) -> str:

@@ -190,14 +190,18 @@ def reach(host: str) -> None:
         raise CloudError(f"{host}: {reason}: is this machine online?") from None
 
 
-def again():
+def again(patience: float | None = None):
     """A policy of google-api-core: what changes nothing when it is done twice is tried again.
 
-    Broken connections, and answers that say "busy" or "not now", for `PATIENCE` seconds.
+    Broken connections, and answers that say "busy" or "not now".
+
+    Args:
+        patience: seconds; None for `PATIENCE`.
     """
     import requests
     from google.api_core import exceptions, retry
 
+    seconds = PATIENCE if patience is None else patience
     passing = (
         requests.ConnectionError,
         requests.Timeout,
@@ -207,7 +211,7 @@ def again():
         exceptions.ServiceUnavailable,
         exceptions.GatewayTimeout,
     )
-    return retry.Retry(retry.if_exception_type(*passing), initial=0.2, timeout=PATIENCE)
+    return retry.Retry(retry.if_exception_type(*passing), initial=0.2, timeout=seconds)
 
 
 def timeout(seconds: float = 0) -> tuple[float, float]:

@@ -33,6 +33,7 @@ class Remote:
 
     Args:
         name: `projects/PROJECT/locations/REGION/endpoints/ID`.
+        patience: seconds in which a broken connection is tried again.
 
     Raises:
         cloud.CloudError: no such endpoint or none of ours, no credentials, or no network.
@@ -43,14 +44,14 @@ class Remote:
         'Looks benign: probability of malignancy 4 % (1 % to 9 %); most like nevus (91 %).'
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, patience: float | None = None):
         match = _NAME.fullmatch(name)
         if match is None:
             raise cloud.CloudError(
                 f"{name!r}: an endpoint is projects/PROJECT/locations/REGION/endpoints/ID, as "
                 "`skincnn deploy` prints it"
             )
-        self.name, self._rest = name, Rest(host(match["region"]))
+        self.name, self._rest = name, Rest(host(match["region"]), patience)
         self.facts = self._facts()
 
     def verdicts(self, pixels: np.ndarray) -> list[Verdict]:
@@ -119,12 +120,13 @@ class Rest:
 
     Args:
         place: the host, see `host`.
+        patience: seconds in which it is; None for `cloud.PATIENCE`.
     """
 
-    def __init__(self, place: str):
+    def __init__(self, place: str, patience: float | None = None):
         self.host, self.credentials = place, cloud.credentials(place)
         cloud.reach(place)
-        self._session = cloud.session(place, self.credentials)
+        self._session, self._patience = cloud.session(place, self.credentials), patience
 
     def get(self, name: str) -> dict:
         """What a resource is."""
@@ -146,7 +148,7 @@ class Rest:
             return answer.json()
 
         with cloud.told(name):
-            return cloud.again()(once)()
+            return cloud.again(self._patience)(once)()
 
 
 def host(region: str) -> str:

@@ -44,6 +44,9 @@ def serve(
         typer.Option(metavar="ORIGIN", help="Of another page that may ask; several times."),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Of the network.")] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="Of Vertex AI instead of a model: as `skincnn deploy` prints it.")
+    ] = "",
 ) -> None:
     """Serve a model: a page for people, REST for programs, Vertex AI's container contract.
 
@@ -55,14 +58,19 @@ def serve(
     for origin in allow_origin or []:
         if origin == "*" or "://" not in origin or origin.endswith("/"):
             raise ValueError(f"--allow-origin {origin}: an origin such as https://example.org")
+    if endpoint and model:
+        raise ValueError(f"{model} or --endpoint {endpoint}: give one of them")
     # Pillow's warnings quote what a photograph says of itself.
     warnings.filterwarnings("ignore", module=r"PIL\b")
     logging.basicConfig(format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    from skincnn import listening, predictor, service
+    from skincnn import listening, predictor, remote, service
     from skincnn.limits import Limits
 
     with contextlib.ExitStack() as stack:
-        answers = predictor.load(_found(model, stack), threads)
+        if endpoint:
+            answers = remote.Remote(endpoint, patience=3)
+        else:
+            answers = predictor.load(_found(model, stack), threads)
         limits = Limits()
         settings = service.Settings(
             name=name,

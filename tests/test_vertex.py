@@ -1,6 +1,7 @@
 """Deploying on Vertex AI, with Google's own client, against a stand-in for what it talks to."""
 
 import base64
+import functools
 import json
 import sys
 
@@ -12,6 +13,7 @@ pytest.importorskip("google.cloud.aiplatform_v1", reason="needs google-cloud-aip
 pytest.importorskip("onnxruntime", reason="needs onnxruntime")
 
 import artefacts
+import served
 from google.auth import credentials as google_credentials
 from google.cloud import aiplatform_v1
 
@@ -314,3 +316,19 @@ def test_the_commands(google, model, skincnn):
     assert code == 0 and "nothing to remove" in out
     code, out, err = skincnn("undeploy", "vertex", *OPTIONS)
     assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_the_page_asks_an_endpoint(google, plan, local, tmp_path):
+    httpx = pytest.importorskip("httpx")
+    name = vertex.deploy(plan, tell=quiet)["endpoint"]
+    drawn = artefacts.photograph(tmp_path / "red.jpg").read_bytes()
+    with served.serve("--endpoint", name) as service:
+        ask = functools.partial(httpx.post, service.address + "/api/classify", timeout=30)
+        files = {"photographs": ("red.jpg", drawn)}
+        (told,) = ask(files=files).json()["photographs"]
+        assert told["sentence"] == local.photograph(drawn).sentence
+        google.hang_up(0, heard=False)
+        refused = ask(files=files)
+        assert refused.status_code == 502 and "cloud does not answer" in refused.json()["error"]
+        google.mend()
+        assert ask(files=files).status_code == 200
