@@ -6,7 +6,6 @@
 3. `cross-validation`: every photograph of the clean index, by grouped folds. The headline.
 """
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from skincnn import audit, config, data, evaluate, labels, official
 from skincnn import predictions as tables
+from skincnn.scores import wilson
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,19 +105,6 @@ def audited(name: str = "isic9") -> "pd.DataFrame":
     pairs = pd.read_csv(config.runs_dir() / f"{name}_audit" / "pairs.csv")
     index["cluster"] = audit.clusters(index, pairs)
     return index.assign(group=data.groups(index))
-
-
-def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """A share's confidence interval, 95 % unless `z` says otherwise (Wilson 1927).
-
-    Unlike the bootstrap's it does not shrink to nothing where everything, or nothing, is right.
-
-    Args:
-        share: 0…1, of `n` ≥ 1 independent trials.
-    """
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _with_groups(test: "pd.DataFrame", audit_index: "pd.DataFrame") -> "pd.DataFrame":

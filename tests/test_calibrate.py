@@ -177,7 +177,7 @@ def test_the_pools_are_those_of_isotonic_regression():
 
     rng = np.random.default_rng(0)
     scores, true = rng.random(80).round(2), rng.random(80) < 0.4
-    for score, low, high in calibrate.interval(scores, true, rng.random(20).round(2)):
+    for score, low, high in calibrate.interval(scores, true, rng.random(20).round(2), z=0):
         for end, added in ((low, 0), (high, 1)):
             fitted = IsotonicRegression().fit(np.append(scores, score), np.append(true, added))
             assert end == pytest.approx(fitted.predict([score])[0])
@@ -191,7 +191,7 @@ def test_the_end_that_came_true_is_a_probability():
     for _ in range(2000):
         scores = rng.random(31)
         true = rng.random(31) < 0.15 + 0.7 * scores**3  # what the score says is far from it
-        ((_, low, high),) = calibrate.interval(scores[1:], true[1:], scores[:1])
+        ((_, low, high),) = calibrate.interval(scores[1:], true[1:], scores[:1], z=0)
         ends.append(high if true[0] else low)
         truth.append(true[0])
         lows.append(low)
@@ -204,16 +204,31 @@ def test_the_end_that_came_true_is_a_probability():
         assert near.sum() > 50 and abs(truth[near].mean() - ends[near].mean()) < error
 
 
-def test_an_interval_narrows_with_what_is_known_and_rises_with_the_score():
+@pytest.mark.parametrize(
+    "truth", [lambda s: s, lambda s: 0.15 + 0.7 * s**3, lambda s: 1 / (1 + np.exp(12 * (0.5 - s)))]
+)
+def test_the_interval_holds_the_truth(truth):
+    rng, held = np.random.default_rng(3), 0
+    for _ in range(200):
+        scores = rng.beta(0.6, 0.6, 100)
+        new = rng.beta(0.6, 0.6, 1)
+        ((_, low, high),) = calibrate.interval(scores, rng.random(100) < truth(scores), new)
+        held += low <= truth(new)[0] <= high
+    assert held >= 0.95 * 200
+
+
+def test_an_interval_narrows_with_what_is_known():
     rng = np.random.default_rng(2)
     widths = []
     for n in (20, 200, 2000):
         scores = rng.random(n)
-        table = calibrate.interval(scores, rng.random(n) < scores)
+        true = rng.random(n) < scores
+        table, bare = calibrate.interval(scores, true), calibrate.interval(scores, true, z=0)
         assert table.shape == (101, 3) and (table[:, 1] < table[:, 2]).all()
-        assert (np.diff(table[:, 1:], axis=0) >= -1e-12).all()
+        assert (np.diff(bare[:, 1:], axis=0) >= -1e-12).all(), "rises with the score"
+        assert (table[:, 1] <= bare[:, 1]).all() and (table[:, 2] >= bare[:, 2]).all()
         widths.append((table[:, 2] - table[:, 1]).mean())
-    assert widths[0] > 2 * widths[1] > 4 * widths[2]
+    assert widths[0] > widths[1] > widths[2] and widths[0] > 2 * widths[2]
     assert abs(table[:, 1:].mean(axis=1) - table[:, 0]).max() < 0.15
 
 

@@ -149,3 +149,11 @@ def test_trainings_are_averaged_not_pooled():
     assert answer["macro_auc"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert answer["sensitivity_at_95_specificity"]["value"] == 1.0
     assert answer["per_class"]["malignant"]["average_precision"] == 1.0
+
+
+def test_wilson_is_that_of_the_paper_and_knows_its_bounds():
+    # Newcombe 1998, table I: 81 of 263 and 15 of 148; none of 20
+    assert np.round(scores.wilson(81 / 263, 263), 4) == pytest.approx([0.2553, 0.3662])
+    assert np.round(scores.wilson(15 / 148, 148), 4) == pytest.approx([0.0624, 0.1605])
+    assert np.round(scores.wilson(0, 20), 4) == pytest.approx([0, 0.1611])
+    assert scores.wilson(1, 3)[1] == 1.0
