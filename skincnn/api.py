@@ -19,7 +19,7 @@ _PREDICTION = {
         "interval": {
             "type": ["array", "null"],
             "items": _SHARE,
-            "description": "Lowest and highest probability of malignancy (Venn-Abers).",
+            "description": "Its 95 % interval (Venn-Abers, see calibrate.interval).",
         },
         "strangeness": {"type": ["number", "null"]},
         "probabilities": {"type": "object", "additionalProperties": _SHARE},

@@ -145,7 +145,7 @@ def facts(run: runs.Run, weights: str = "float32") -> artefact.Facts:
     - the threshold of malignancy: where as many malignant photographs are missed as benign ones are
       called, by share. One at 95 % specificity misses many more of what matters; one that misses
       next to none calls nearly every mole. Who needs another has the probability.
-    - the Venn-Abers interval: `calibrate.interval`.
+    - its interval: `calibrate.interval`.
 
     Raises:
         runs.RunError: no finished run of one network.
