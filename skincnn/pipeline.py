@@ -60,7 +60,8 @@ def decode(
 
 
 def _on_disk(index: pd.DataFrame, shape: tuple, hair_removal: bool, progress: bool) -> np.ndarray:
-    kind = f"{images.DECODER} without hair {hair.VERSION}" if hair_removal else str(images.DECODER)
+    kind = f"{images.DECODER}.{images.READER}"
+    kind += f" without hair {hair.VERSION}" if hair_removal else ""
     content = "\n".join([kind, *index["sha256"]])
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = config.local_dir() / "cache" / f"pixels_{key}_{shape[1]}.npy"
@@ -82,7 +83,7 @@ def _decode_into(
 ) -> None:
     def one(i: int, path: Path) -> None:
         try:
-            small = images.resize(images.decode(path), pixels.shape[1])
+            small = images.read(path, pixels.shape[1])
             pixels[i] = hair.remove(small) if hair_removal else small
         except images.ImageProblem as problem:
             raise images.ImageProblem(f"{path}: {problem}") from problem

@@ -81,7 +81,7 @@ def surest_mistakes(
         raise ValueError(f"the index has no {missing[0]!r} ({len(missing)} such files)")
     shown = index.set_index("file", drop=False).loc[rows["file"]]
     shown.attrs = index.attrs  # where the files are; not every table operation keeps them
-    pictures = [images.resize(images.decode(path), size) for path in data.paths(shown)]
+    pictures = [images.read(path, size) for path in data.paths(shown)]
     titles = [
         f"{labels.code(row.label)}, called {labels.code(row.called)}\n"
         f"{100 * row.confidence:.0f} % sure"

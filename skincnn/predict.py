@@ -73,7 +73,7 @@ def answers(
         pixels, problems = [], {}
         for path in batch:
             try:
-                pixels.append(images.resize(images.decode(path), image_size))
+                pixels.append(images.read(path, image_size))
             except images.ImageProblem as problem:
                 problems[path] = str(problem)
         told = []

@@ -70,7 +70,7 @@ class Predictor:
         Raises:
             images.ImageProblem: it cannot be used.
         """
-        return images.resize(images.decode(source), self.facts.image_size)
+        return images.read(source, self.facts.image_size)
 
     def photograph(self, source: str | Path | bytes) -> verdict.Verdict:
         """The answer to one photograph, a path or a file's bytes.

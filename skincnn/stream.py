@@ -232,7 +232,7 @@ class Records:
         return raw.map(decode, num_parallel_calls=os.cpu_count(), deterministic=True)
 
     def _by_hand(self, content: bytes) -> np.ndarray:
-        small = images.resize(images.decode(content), self.settings.image_size)
+        small = images.read(content, self.settings.image_size)
         return hair.remove(small) if self.settings.hair_removal else small
 
     def _batch(self, turn, number, reader: int, at, pixels) -> tuple:

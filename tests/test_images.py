@@ -8,7 +8,7 @@ import resource
 import numpy as np
 import odd_files
 import pytest
-from PIL import Image, ImageCms, ImageFile
+from PIL import GifImagePlugin, Image, ImageCms, ImageFile, TiffImagePlugin
 
 from skincnn import images
 
@@ -129,3 +129,49 @@ def test_animations_of_one_frame_are_photographs():
     picture = Image.fromarray(odd_files.painted())
     picture.save(stream, "GIF", save_all=True)
     odd_files.same_colours(images.decode(stream.getvalue()), odd_files.painted())
+
+
+@pytest.mark.parametrize("name", USABLE)
+def test_read_is_decode_and_resize_for_what_is_not_large(name):
+    content, _ = USABLE[name]
+    whole = images.resize(images.decode(content), 24)
+    assert np.array_equal(images.read(content, 24), whole)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_large_jpeg_is_read_at_a_reduced_scale(mode, orientation, monkeypatch):
+    rng = np.random.default_rng(0)
+    rough = Image.fromarray(rng.integers(60, 200, (30, 40, 3), dtype=np.uint8))
+    picture = rough.resize((2800, 2100), Image.Resampling.BICUBIC).convert(mode)
+    content = odd_files.saved(picture, "JPEG", exif=odd_files.tagged(orientation))
+    sizes, load = [], ImageFile.ImageFile.load
+
+    def watched(self):
+        sizes.append(self.size)
+        return load(self)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", watched)
+    small = images.read(content, 128)
+    assert sizes[0] == (700, 525)  # a quarter: four times 128 is left, an eighth would be less
+    whole = images.resize(images.decode(content), 128)
+    off = np.abs(small.astype(int) - whole)
+    assert off.max() <= 6 and off.mean() < 0.5
+    sizes.clear()
+    monkeypatch.setattr(images, "LARGE", 2101)
+    assert np.array_equal(images.read(content, 128), whole) and sizes[0] == (2800, 2100)
+
+
+def test_a_large_jpeg_that_is_cut_is_refused():
+    content = odd_files.saved(Image.new("RGB", (2400, 2400), "red"), "JPEG")
+    with pytest.raises(images.ImageProblem, match="damaged JPEG"):
+        images.read(content[: len(content) // 2], 64)
+
+
+@pytest.mark.parametrize("name", ["stack.tif", "moving.gif"])
+def test_frames_are_not_counted(name, monkeypatch):
+    """Counting walks through all of them; a small file can hold millions."""
+    for plugin in (TiffImagePlugin.TiffImageFile, GifImagePlugin.GifImageFile):
+        monkeypatch.setattr(plugin, "n_frames", property(lambda _: pytest.fail("counted")))
+    with pytest.raises(images.ImageProblem, match="several frames"):
+        images.decode(UNUSABLE[name][0])
