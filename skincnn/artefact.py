@@ -86,7 +86,9 @@ def sealed(path: str | Path) -> bool:
     """Whether a path is a model's, as opposed to a run's folder; whether it is whole is another
     question, which `read` answers."""
     path = Path(path)
-    return path.suffix.lower() in ENDINGS or (path / SEAL).exists()
+    return path.suffix.lower() in ENDINGS or any(
+        (path / name).exists() for name in (SEAL, "saved_model.pb")
+    )
 
 
 def seal(path: str | Path, facts: Facts) -> Facts:

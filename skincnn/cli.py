@@ -20,6 +20,7 @@ from skincnn import (
     experiment_cli,
     export_cli,
     options,
+    predict_cli,
     results_cli,
     serve_cli,
     shards_cli,
@@ -33,6 +34,7 @@ app = typer.Typer(
 )
 app.add_typer(experiment_cli.experiment, name="experiment")
 app.add_typer(export_cli.exports)
+app.add_typer(predict_cli.predicting)
 app.add_typer(results_cli.results)  # as commands of its own
 app.add_typer(serve_cli.serving)
 app.add_typer(shards_cli.shards)

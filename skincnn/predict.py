@@ -15,15 +15,15 @@ import numpy as np
 from skincnn import images, labels
 
 COLUMNS = ("file", "image_id", "group", "label", "split", "fold", "seed")
-# uint8 (B, H, W, 3) -> probabilities (B, classes)
-Classifier = Callable[[np.ndarray], np.ndarray]
+# uint8 (B, H, W, 3) -> what is said of each: probabilities (B, classes), or B verdicts
+Classifier = Callable[[np.ndarray], Sequence]
 
 
 class Answer(NamedTuple):
-    """One photograph's answer: `probabilities` is None where `problem` says why there is none."""
+    """One photograph's answer: `said` is None where `problem` says why there is none."""
 
     file: Path
-    probabilities: np.ndarray | None
+    said: object  # an item of what `classify` gave
     problem: str
 
 
@@ -63,7 +63,8 @@ def answers(
 
     Args:
         files: paths.
-        classify: from uint8 (B, image_size, image_size, 3) to probabilities (B, C).
+        classify: from uint8 (B, image_size, image_size, 3) to what is said of each, as
+            probabilities (B, C).
         image_size: pixels a side.
         batch_size: photographs a call of `classify`.
         people: float32 (N, P), handed to `classify` with the photographs; None for none.
@@ -79,7 +80,7 @@ def answers(
         told = []
         if people is not None:
             told = [people[start : start + batch_size][[path not in problems for path in batch]]]
-        results = iter(np.asarray(classify(np.stack(pixels), *told)) if pixels else ())
+        results = iter(classify(np.stack(pixels), *told) if pixels else ())
         for path in batch:
             problem = problems.get(path, "")
             yield Answer(path, None if problem else next(results), problem)

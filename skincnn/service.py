@@ -200,19 +200,7 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
 
 def prediction(answer: verdict.Verdict, classes: list[str]) -> dict:
     """A verdict as JSON has it; what does not apply is null."""
-    return {
-        "answer": answer.answer,
-        "sentence": answer.sentence,
-        "label": answer.label,
-        "confidence": _rounded(answer.confidence),
-        "malignant": _rounded(answer.malignant),
-        "interval": answer.interval and [_rounded(bound) for bound in answer.interval],
-        "strangeness": _rounded(answer.strangeness),
-        "probabilities": {
-            name: _rounded(p) for name, p in zip(classes, answer.probabilities, strict=True)
-        },
-        "notice": config.NOTICE,
-    }
+    return answer.told(classes) | {"notice": config.NOTICE}
 
 
 def about(facts) -> dict:
@@ -249,10 +237,6 @@ async def _tidied(counts: Counts) -> None:
         if counts.total != seen:
             seen = counts.total
             await asyncio.to_thread(trim, 0)
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(float(number), 6)
 
 
 def _files() -> dict[str, tuple[bytes, str]]:

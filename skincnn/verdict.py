@@ -3,6 +3,7 @@
 numpy only.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +26,21 @@ class Verdict(NamedTuple):
     answer: str  # benign, malignant, not sure, not a lesion; a class where none is malignant
     strangeness: float | None  # above 1: not a photograph of the kind; None where not fitted
     sentence: str  # for a person
+
+    def told(self, classes: Sequence[str]) -> dict:
+        """The answer for a program, as JSON has it; what does not apply is None."""
+        return {
+            "answer": self.answer,
+            "sentence": self.sentence,
+            "label": self.label,
+            "confidence": _rounded(self.confidence),
+            "malignant": _rounded(self.malignant),
+            "interval": self.interval and [_rounded(bound) for bound in self.interval],
+            "strangeness": _rounded(self.strangeness),
+            "probabilities": {
+                name: _rounded(p) for name, p in zip(classes, self.probabilities, strict=True)
+            },
+        }
 
 
 def of(facts: Facts, raw: np.ndarray, features: np.ndarray | None = None) -> list[Verdict]:
@@ -89,6 +105,10 @@ def _sentence(answer, label, confidence, malignant, interval) -> str:
 def _between(low: float, high: float) -> str:
     low, high = f"{100 * low:.0f}", f"{100 * high:.0f}"
     return f"{low} %" if low == high else f"{low} to {high} %"
+
+
+def _rounded(number: float | None) -> float | None:
+    return None if number is None else round(float(number), 6)
 
 
 def _percent(share: float) -> str:

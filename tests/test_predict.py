@@ -58,9 +58,9 @@ def test_an_unusable_photograph_fails_alone_and_in_its_place(tiny, tmp_path, bat
     assert [bool(answer.problem) for answer in answers] == [path == bad for path in files]
     for answer in answers:
         if answer.file == bad:
-            assert answer.probabilities is None and answer.problem == "empty file (0 bytes)"
+            assert answer.said is None and answer.problem == "empty file (0 bytes)"
         else:
-            assert CLASSES[answer.probabilities.argmax()] == answer.file.parent.name
+            assert CLASSES[answer.said.argmax()] == answer.file.parent.name
 
 
 def test_nothing_usable_calls_no_classifier(tmp_path):
@@ -89,7 +89,7 @@ def write(answers, root, path, seed):
         for answer in answers:
             if not answer.problem:
                 name = answer.file.relative_to(root).as_posix()
-                add(predict.row(name, answer.probabilities, CLASSES, seed))
+                add(predict.row(name, answer.said, CLASSES, seed))
 
 
 def test_what_is_written_can_be_evaluated(tiny, tmp_path):
