@@ -10,10 +10,10 @@ WORKERS ?= 2
 NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-current-env
 
 .DEFAULT_GOAL := help
-.PHONY: help run app test notebooks lab lint bench lock clean
+.PHONY: help run app test notebooks lab lint bench bench-full lock clean
 
 help:  ## list these commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 $(READY): requirements.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -46,11 +46,11 @@ lint: $(READY)  ## ruff over code and notebooks
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: $(READY)  ## what the speed figures in the README are measured with
-	$(BIN)/python benchmarks/train.py
-	$(BIN)/python benchmarks/balance.py
-	$(BIN)/python benchmarks/audit.py
-	$(BIN)/python benchmarks/evaluate.py
+bench: $(READY)  ## every benchmark in turn, one table (half an hour); BENCHMARKS.md keeps the last
+	$(BIN)/python benchmarks/bench.py
+
+bench-full: $(READY)  ## the same with larger sets and more rounds (hours)
+	$(BIN)/python benchmarks/bench.py --full
 
 lock: $(READY)  ## pin what is installed now; use the oldest Python 3.11 there is
 	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^skincnn' > requirements.txt

@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from rows import row
 
 SIZES = (10_000, 100_000, 400_000)
 
@@ -69,7 +69,8 @@ def cost(folder: str | None, rounds: int) -> None:
             f"{seconds['audit']:.1f} s, ratio {ratios[-1]:.2f}",
             flush=True,
         )
-    print(f"ratio median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}")
+    other = f"{seconds['decode']:.1f} s: decoding each once on all cores"
+    row(f"audit of {len(index):,} photographs", f"{seconds['audit']:.1f} s", other, ratios)
 
 
 def mixed(base: np.ndarray, n: int, seed: int = 0) -> np.ndarray:
@@ -129,6 +130,7 @@ def main() -> None:
             f"peak {r['peak']:.2f} GB, {r['found']} of 100 planted found",
             flush=True,
         )
+        row(f"copies among {n:,} small pictures", f"{r['seconds']:.1f} s, {r['peak']:.2f} GB")
 
 
 if __name__ == "__main__":

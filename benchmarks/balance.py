@@ -12,13 +12,13 @@ import argparse
 import contextlib
 import hashlib
 import os
-import statistics
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
 import Augmentor
+from rows import row
 
 from skincnn import balance, config, data
 
@@ -115,9 +115,16 @@ def main() -> None:
                     f"{copies / wall:5.0f} ({cpu / copies * 1000:4.1f})"
                     for wall, cpu in (times["ours"], times["theirs"])
                 ]
+                ours_ = times["ours"][0]
                 print(f"{k + 1:5}  {cells[0]}  {cells[1]}  {ratios[-1]:.2f}", flush=True)
         same = "equal" if len(digests) == 1 else "DIFFERENT"
-        print(f"median ratio {statistics.median(ratios):.2f}; bytes of our runs: {same}")
+        print(f"bytes of our runs: {same}")
+        row(
+            f"copies/s, {recipe}",
+            f"{copies / ours_:.0f}, repeatable",
+            "Augmentor's threads",
+            ratios,
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from rows import row
 from sklearn import metrics as sk
 
 from skincnn import evaluate, labels, predictions, scores
@@ -129,9 +130,10 @@ def main() -> None:
         loop = seconds(plain, frame, arguments.plain) / arguments.plain
         loops.append(loop * arguments.replicates)
         print(f"skincnn {mine[-1]:6.1f} s   scikit-learn's loop {loops[-1]:8.0f} s (scaled up)")
-    ratio = statistics.median(b / a for a, b in zip(mine, loops, strict=True))
-    print(f"median  {statistics.median(mine):6.1f} s   {ratio:.0f} times faster")
     print(f"memory it added at its peak: {(after - before) / 1024:.0f} MB")
+    other = f"{statistics.median(loops):.0f} s: scikit-learn in a loop, scaled up"
+    ratios = [a / b for a, b in zip(mine, loops, strict=True)]
+    row(f"metrics with intervals, {size}", f"{statistics.median(mine):.1f} s", other, ratios)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+from rows import row
 
 CLASSES = 9
 STEPS = ("index", "index again", "audit", "folds", "copies", "metrics")
@@ -38,6 +39,7 @@ def main() -> None:
     sizes = (1, 4, 16, 64) if asked.full else (1, 4, 16)
     with tempfile.TemporaryDirectory() as temporary:
         root, drawn, before = Path(temporary), 0, {}
+        steps = {step: [] for step in STEPS}
         for times in sizes:
             drawn = draw(root / "set", drawn, times * asked.photographs)
             for step in STEPS:
@@ -54,6 +56,11 @@ def main() -> None:
                     f"{grew}",
                     flush=True,
                 )
+                if grew:
+                    steps[step].append(of["seconds"])
+    for step, factors in steps.items():
+        told = ", ".join(f"× {factor:.1f}" for factor in factors)
+        row(f"{step}: seconds as the set grows fourfold, to {drawn:,}", told)
 
 
 def draw(root: Path, have: int, want: int) -> int:

@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rows import row
+
 EPOCHS = 4
 
 
@@ -36,10 +38,9 @@ def main() -> None:
         for pair in range(asked.pairs):
             for processes, found in rates.items():
                 found.append(rate(place, Path(temporary) / f"run{pair}_{processes}", processes))
-    ratios = sorted(two / one for one, two in zip(rates[1], rates[2], strict=True))
-    print(f"one process {statistics.median(rates[1]):.0f} images/s,", end=" ")
-    print(f"two processes {statistics.median(rates[2]):.0f} together:", end=" ")
-    print(f"ratio {statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    ratios = [two / one for one, two in zip(rates[1], rates[2], strict=True)]
+    one, two = (f"{statistics.median(rates[n]):.0f} images/s" for n in (1, 2))
+    row("training by two processes on these cores", two, f"{one}: one process", ratios)
 
 
 def skincnn() -> list[str]:

@@ -15,6 +15,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from rows import row
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 SIZES = ((600, 450), (1024, 768))
 WANTED = 180
@@ -92,19 +94,11 @@ def main() -> None:
                     way(paths)
                     if turn:  # the first warms the page cache and TensorFlow up
                         rates[name].append(len(paths) / (time.perf_counter() - began))
-            told = ", ".join(f"{n} {statistics.median(r):.0f}/s" for n, r in rates.items())
-            ratios = {
-                name: sorted(a / b for a, b in zip(rates["ours"], rates[name], strict=True))
-                for name in ("TensorFlow", "Pillow")
-            }
-            print(f"{width}×{height} → {WANTED}×{WANTED}: {told};", end=" ")
-            print(
-                "; ".join(
-                    f"ours / {n} {statistics.median(r):.2f} ({r[0]:.2f} to {r[-1]:.2f})"
-                    for n, r in ratios.items()
-                ),
-                flush=True,
-            )
+            for name in ("TensorFlow", "Pillow"):
+                ratios = [a / b for a, b in zip(rates["ours"], rates[name], strict=True)]
+                mine, theirs = (statistics.median(rates[n]) for n in ("ours", name))
+                what = f"reading {width}×{height} to {WANTED}×{WANTED}"
+                row(what, f"{mine:.0f}/s", f"{theirs:.0f}/s: {name} alone", ratios)
 
 
 if __name__ == "__main__":

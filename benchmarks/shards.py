@@ -19,6 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from rows import row
+
 ROUNDS = 5
 TIMES = 10
 SIZE = 128
@@ -64,6 +66,7 @@ def write(name: str, place: Path, shards: int, tell: bool) -> Path:
         )
         hours, gigabytes = ARCHIVE / len(index) * seconds / 3600, ARCHIVE / len(index) * size / 1e9
         print(f"{ARCHIVE:,} of the archive at this rate: {hours:.1f} h, {gigabytes:.1f} GB")
+        row(f"shards at {SIZE} pixels, written", f"{len(index) / seconds:.0f}/s")
     return place
 
 
@@ -106,9 +109,8 @@ def read(place: Path) -> None:
             if turn:  # the first is warm-up
                 found.append(len(index) / (time.perf_counter() - began))
     ratios = sorted(a / b for a, b in zip(rates[ours], rates[plain], strict=True))
-    print(f"reading: {np.median(rates[ours]):.0f} photographs/s", end=" ")
-    print(f"against {np.median(rates[plain]):.0f} of TensorFlow's decoder alone:", end=" ")
-    print(f"ratio {np.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+    other = f"{np.median(rates[plain]):.0f}/s: TensorFlow's decoder alone"
+    row(f"records at {SIZE}×{SIZE}, read", f"{np.median(rates[ours]):.0f}/s", other, ratios)
 
 
 def memory(place: Path, temporary: Path) -> None:
@@ -135,12 +137,9 @@ def memory(place: Path, temporary: Path) -> None:
                 [sys.executable, __file__, *words], check=True, capture_output=True, text=True
             )
             peaks.append(json.loads(answer.stdout.splitlines()[-1])["megabytes"])
-        ratio = peaks[1] / peaks[0]
-        print(
-            f"peak memory, {what}: {peaks[0]:,.0f} MB, ten times the shards {peaks[1]:,.0f} MB:",
-            end=" ",
-        )
-        print(f"ratio {ratio:.3f}")
+        what = {"train": "training", "predict": "prediction"}[what]
+        row(f"peak memory of {what}, {TIMES} times the shards", f"{peaks[1]:,.0f} MB",
+            f"{peaks[0]:,.0f} MB: the shards once", [peaks[1] / peaks[0]])  # fmt: skip
 
 
 def child(what: str, place: str, run: Path) -> None:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from rows import row
+
 CLI = "from skincnn.cli import main; main()"
 
 
@@ -45,6 +47,13 @@ def main() -> None:
     for name, values in found.items():
         print(f"{name:24} {statistics.median(values):6.2f} s  {min(values):.2f} to ", end="")
         print(f"{max(values):.2f}", flush=True)
+    helps = {name: values for name, values in found.items() if name.endswith("--help")}
+    slowest = max(helps, key=lambda name: statistics.median(helps[name]))
+    bare = "numpy, Pillow"
+    ratios = [a / b for a, b in zip(helps[slowest], found[bare], strict=True)]
+    other = f"{statistics.median(found[bare]):.2f} s: importing {bare}"
+    row(f"start-up, `skincnn {slowest}`, the slowest of {len(helps)}",
+        f"{statistics.median(helps[slowest]):.2f} s", other, ratios)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from rows import row
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"  # set by skincnn; the published way has TensorFlow's own choice
 
@@ -121,7 +123,7 @@ def main() -> None:
         print(json.dumps(globals()[arguments.way](arguments.data, arguments.epochs)))
         return
     print("way        first epoch  later epochs  peak memory  precision")
-    ratios = []
+    ratios, found = [], []
     for number in range(arguments.pairs):
         # each goes first in turn: a machine's speed drifts
         ways = ("ours", "published")[:: -1 if number % 2 else 1]
@@ -132,13 +134,19 @@ def main() -> None:
                 f" {r['precision']}",
                 flush=True,
             )
+        found.append(pair)
         a, b = pair["ours"], pair["published"]
         ratios.append({key: a[key] / b[key] for key in ("first", "later", "peak")})
         print("ratio      " + "  ".join(f"{key} {value:.2f}" for key, value in ratios[-1].items()))
-    for key in ("first", "later", "peak"):
-        values = sorted(r[key] for r in ratios)
-        middle = statistics.median(values)
-        print(f"{key:6} median {middle:.2f}, {values[0]:.2f} to {values[-1]:.2f}")
+    names = {"first": "first epoch", "later": "later epochs", "peak": "peak memory"}
+    for key, name in names.items():
+        unit = "GB" if key == "peak" else "images/s"
+        ours_, theirs = (
+            f"{statistics.median(f[way][key] for f in found):.{2 if key == 'peak' else 0}f} {unit}"
+            for way in ("ours", "published")
+        )
+        other = f"{theirs}: Keras float32, cached and shuffled `tf.data`"
+        row(f"training, {name}", ours_, other, [r[key] for r in ratios])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Every benchmark in turn, and one table of what they found: what `make bench` runs.
+
+    python benchmarks/bench.py [--full] [--only train --only reading] [--write]
+
+Each script prints what it does and ends with rows of the table. --full adds what takes longer than
+half an hour; --write keeps the table in BENCHMARKS.md, with the machine and the versions. The
+photographs are those that `data.load` finds: set SKINCNN_DATA for the real ones.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from skincnn import data, runs
+
+HERE = Path(__file__).resolve().parent
+USUAL = {  # name -> its words; in all about half an hour on two cores
+    "startup": ["startup.py", "--rounds", "3"],
+    "train": ["train.py", "--pairs", "3"],
+    "reading": ["reading.py"],
+    "balance": ["balance.py", "--rounds", "3", "--copies", "1800"],
+    "audit": ["audit.py", "--largest", "100000"],
+    "evaluate": ["evaluate.py"],
+    "shards": ["shards.py", "--data", "sample", "--shards", "8"],
+    "processes": ["processes.py", "--pairs", "2"],
+    "growth": ["growth.py"],
+}
+FULL = USUAL | {
+    "train": ["train.py", "--pairs", "5"],
+    "audit": ["audit.py"],
+    "growth": ["growth.py", "--full"],
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", action="append", choices=USUAL)
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    some = FULL if asked.full else USUAL
+    rows, failed = [], []
+    for name in asked.only or some:
+        words = [sys.executable, "-u", str(HERE / some[name][0]), *some[name][1:]]
+        print(f"\n--- python benchmarks/{' '.join(some[name])}", flush=True)
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        for line in process.stdout:
+            if line.startswith("| "):
+                rows.append(line.strip())
+            else:
+                print(line, end="", flush=True)
+        if process.wait():
+            failed.append(name)
+        print(f"({(time.perf_counter() - began) / 60:.1f} min)", flush=True)
+    table = "\n".join(
+        ["| | this package | compared with | ratio, median (range) |", "|---|---|---|---|", *rows]
+    )
+    print(f"\n{table}")
+    if asked.write:
+        (HERE.parent / "BENCHMARKS.md").write_text(page(table, asked), "utf-8")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+def page(table: str, asked) -> str:
+    """BENCHMARKS.md."""
+    index = data.load(progress=False)
+    words = ["python benchmarks/bench.py", *(["--full"] if asked.full else [])]
+    words += [f"--only {name}" for name in asked.only or ()]
+    versions = ", ".join(f"{name} {version}" for name, version in runs.versions().items())
+    return (
+        "# Benchmarks\n\nTwo things at a time, in turn, in one run on one machine; the ratio is "
+        "ours to the other's.\n\n"
+        f"`{' '.join(words)} --write` on {processor()}, {os.cpu_count()} cores, "
+        f"{platform.system()}; {versions}. Photographs: {index.attrs['name']}, {len(index):,}.\n\n"
+        f"{table}\n"
+    )
+
+
+def processor() -> str:
+    """The processor's name, and what it brings for networks."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    said = dict(
+        (part.strip() for part in line.split(":", 1)) for line in text.splitlines() if ":" in line
+    )
+    flags = said.get("flags", "").split()
+    kinds = [kind for kind in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if kind in flags]
+    return f"{said.get('model name', platform.machine())} ({', '.join(kinds)})"
+
+
+if __name__ == "__main__":
+    main()
