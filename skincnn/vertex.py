@@ -10,7 +10,7 @@ again, and one that stands is found and left as it is. Made with google-cloud-ai
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from tqdm.auto import tqdm
@@ -19,7 +19,7 @@ from skincnn import cloud, dermoscopy, remote
 from skincnn.deployment import LABEL, Place, Plan, last
 
 PREDICT_ROUTE, HEALTH_ROUTE, PORT = "/predict", "/health", 8080  # told to the container
-_POLL_SECONDS = 5.0
+_POLL_SECONDS = 0.02, 5.0  # at first, and at most: some things take a blink, others minutes
 _DEPLOY_SECONDS = 3600  # a machine is started and the image fetched: mostly ten to twenty minutes
 _MAKE_SECONDS = 300  # anything else
 _ALREADY_EXISTS = 6  # google.rpc.Code
@@ -241,11 +241,10 @@ class _Vertex:
     def _make(self, call: Callable, request, get: Callable, name: str) -> None:
         """Make a resource; one that another try has begun to make is waited for."""
         self._change(call, request)
-        until = time.monotonic() + _MAKE_SECONDS
-        while not self._there(get, name):
-            if time.monotonic() > until:
-                raise cloud.CloudError(f"{name}: was asked for, and is not there; try again")
-            time.sleep(_POLL_SECONDS)
+        for _ in _turns(_MAKE_SECONDS):
+            if self._there(get, name):
+                return
+        raise cloud.CloudError(f"{name}: was asked for, and is not there; try again")
 
     def _change(self, call: Callable, request) -> None:
         """Make a call that begins an operation, and wait for its end.
@@ -269,18 +268,27 @@ class _Vertex:
                 self._wait(operation["name"], failing=False)
 
     def _wait(self, operation: str, failing: bool = True) -> None:
-        until = time.monotonic() + _DEPLOY_SECONDS
         with tqdm(bar_format="{desc} {elapsed}", desc="    waiting", delay=2, leave=False) as clock:
-            while not (found := self._rest.get(operation)).get("done"):
-                if time.monotonic() > until:
-                    raise cloud.CloudError(
-                        f"{operation}: still not done; the same command waits on"
-                    )
-                time.sleep(_POLL_SECONDS)
+            for _ in _turns(_DEPLOY_SECONDS):
+                found = self._rest.get(operation)
+                if found.get("done"):
+                    break
                 clock.update()
+            else:
+                raise cloud.CloudError(f"{operation}: not done yet; the same command waits on")
         error = found.get("error")
         if error and failing and error.get("code") != _ALREADY_EXISTS:
             raise cloud.CloudError(f"{operation}: {error.get('message', error)}")
+
+
+def _turns(seconds: float) -> Iterator[None]:
+    """Turns to ask in, further and further apart, until so many seconds are over."""
+    pause, most = _POLL_SECONDS
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        yield
+        time.sleep(pause)
+        pause = min(1.5 * pause, most)
 
 
 def _ask(endpoint: str):

@@ -40,7 +40,6 @@ def local(model):
 def google(local, monkeypatch):
     """The cloud on this machine, where nothing takes long and nobody is patient."""
     monkeypatch.setattr(cloud, "PATIENCE", 0.01)
-    monkeypatch.setattr(vertex, "_POLL_SECONDS", 0.02)
 
     def answer(instances):
         service = pytest.importorskip("skincnn.service")
