@@ -34,9 +34,12 @@ def classify(
         typer.Argument(metavar="FILE_OR_FOLDER_OR_SET", help="What to classify; shards too."),
     ],
     model: Annotated[
-        Path,
+        Path | None,
         typer.Option(help="What `skincnn export` wrote, or a run folder with its weights."),
-    ],
+    ] = None,
+    endpoint: Annotated[
+        str, typer.Option(help="Of Vertex AI instead: as `skincnn deploy` prints it.")
+    ] = "",
     csv: Annotated[Path | None, typer.Option(help="Write the probabilities here.")] = None,
     submission: Annotated[
         Path | None, typer.Option(help="Write image_name,target here: the competition's form.")
@@ -69,7 +72,7 @@ def classify(
 
     from skincnn import predict
 
-    answering = _opened(model)
+    answering = _opened(model, endpoint)
     classes, failed, sent, told = answering.classes, 0, Counter(), []
     if submission:
         predict.submission("a", [0.0] * len(classes), classes)  # refused before hours of work
@@ -108,11 +111,18 @@ def classify(
     raise typer.Exit(1 if failed else 0)
 
 
-def _opened(model: Path) -> _Model:
-    if artefact.sealed(model):
-        from skincnn import predictor
+def _opened(model: Path | None, endpoint: str) -> _Model:
+    if (model is None) == (not endpoint):
+        raise ValueError("give --model FILE, or --endpoint of a model in the cloud")
+    if endpoint or artefact.sealed(model):
+        if endpoint:
+            from skincnn import remote
 
-        answers = predictor.load(model)
+            answers = remote.Remote(endpoint)
+        else:
+            from skincnn import predictor
+
+            answers = predictor.load(model)
         facts = answers.facts
         about = {"name": facts.name, "version": facts.version, "licence": facts.licence}
         return _Model(
@@ -121,7 +131,7 @@ def _opened(model: Path) -> _Model:
             int(facts.source.get("seed", 0)),
             answers.verdicts,
             False,
-            {"file": str(model), **about},
+            {"file": endpoint or str(model), **about},
         )
     from skincnn import runs
 

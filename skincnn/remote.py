@@ -78,7 +78,7 @@ class Remote:
         Raises:
             images.ImageProblem: it cannot be used.
         """
-        return images.resize(images.decode(source), self.facts.image_size)
+        return images.read(source, self.facts.image_size)
 
     def photograph(self, source: str | Path | bytes) -> Verdict:
         """The answer to one photograph, a path or a file's bytes.

@@ -317,6 +317,23 @@ def test_the_commands(google, model, skincnn):
     assert (code, out) == (2, "") and err.count("\n") == 1
 
 
+def test_an_endpoint_classifies_as_the_model_does(google, plan, model, skincnn, tmp_path):
+    artefacts.photograph(tmp_path / "red.jpg")
+    (tmp_path / "broken.jpg").write_bytes(b"text")
+    name = vertex.deploy(plan, tell=quiet)["endpoint"]
+    near, far = (
+        skincnn("predict", tmp_path, *words, "--json")
+        for words in (("--model", model), ("--endpoint", name))
+    )
+    assert near[0] == far[0] == 1  # one of them cannot be used
+    told = [json.loads(answer[1]) for answer in (near, far)]
+    assert told[0]["photographs"] == told[1]["photographs"]
+    assert told[1]["model"]["file"] == name
+    for words in ((), ("--model", model, "--endpoint", name), ("--endpoint", "mine")):
+        code, out, err = skincnn("predict", tmp_path, *words)
+        assert (code, out) == (2, "") and err.count("\n") == 1, err
+
+
 def test_the_page_asks_an_endpoint(google, plan, local, tmp_path):
     httpx = pytest.importorskip("httpx")
     name = vertex.deploy(plan, tell=quiet)["endpoint"]
