@@ -25,7 +25,8 @@ def browser():
     with sync_api.sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=["--no-sandbox", "--disable-background-networking"]
+                executable_path=CHROMIUM,
+                args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
             )
         except sync_api.Error as error:
             pytest.skip(f"no browser: install chromium ({str(error).splitlines()[0][:80]})")

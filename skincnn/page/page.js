@@ -82,7 +82,9 @@ function form(file) {
 function add(files) {
   const some = [...files];
   if (!some.length) return;
-  for (const file of some) waiting.push(carded(file));
+  const cards = some.map(carded);
+  waiting.push(...cards);
+  $("cards").prepend(...cards);
   tally();
   say(some.length === 1 ? `Asking about ${some[0].name}` : `Asking about ${some.length} photographs`);
   next();
@@ -139,7 +141,6 @@ function carded(file) {
   picture.onload = () => (picture.hidden = false);
   picture.onerror = () => (part(card, "blank").hidden = false); // TIFF, say
   picture.src = card.address = URL.createObjectURL(file);
-  $("cards").prepend(card);
   return card;
 }
 
