@@ -83,7 +83,7 @@ def serve(
         app = service.create(answers, settings)
 
         def ready(address: str) -> None:
-            print(f"{config.NOTICE}\n{answers.facts.name} answers at {address}", flush=True)
+            print(f"{config.NOTICE}\n{name or answers.facts.name} answers at {address}", flush=True)
 
         with contextlib.suppress(KeyboardInterrupt):  # the way to end it
             asyncio.run(listening.serve(app, host, port, limits, ready))
@@ -103,8 +103,8 @@ def _found(model: str | None, stack: contextlib.ExitStack) -> Path:
 
 def _small() -> Path:
     """A small network of the sample set, trained and exported unless it is there."""
-    run = config.local_dir() / "app"
-    file = run / "app.onnx"
+    run = config.local_dir() / "sample_small"
+    file = run / "sample_small.onnx"
     if file.is_file():
         print(f"no model given: {file}, trained on synthetic photographs", file=sys.stderr)
         return file

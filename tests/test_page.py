@@ -137,7 +137,7 @@ def test_several_photographs_are_dropped_and_each_is_answered(opened, photograph
     assert shares == sorted(shares, reverse=True) and 98 <= sum(shares) <= 102
     wide = red.locator(".part").first.bounding_box()["width"]
     assert wide > 2 * red.locator(".part").last.bounding_box()["width"]
-    assert "Interval" in red.locator(".range").inner_text()
+    assert "of such photographs" in red.locator(".range").inner_text()
     assert not card(page, "green.jpg").locator(".risk").is_visible()
     page.screenshot(path=tmp_path / "desktop.png", full_page=True)
 

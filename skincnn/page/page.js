@@ -2,6 +2,7 @@
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // requests under way
+const FIRST = 4; // classes shown at once
 const SIGNS = {
   benign: ["benign", "✓", "Looks benign"],
   malignant: ["malignant", "!", "Looks malignant"],
@@ -189,21 +190,20 @@ function risk(card, told) {
     const [low, high] = told.interval;
     part(card, "band").style.left = `${100 * low}%`;
     part(card, "band").style.width = `${100 * (high - low)}%`;
-    words.push(`Interval ${percent(low)} to ${percent(high)}`);
+    words.push(`Band: ${percent(low)} to ${percent(high)} of such photographs were malignant.`);
   }
   part(card, "band").hidden = !told.interval;
   part(card, "from").hidden = threshold === null;
   if (threshold !== null) {
     part(card, "from").style.left = `${100 * threshold}%`;
-    words.push(`called malignant from ${percent(threshold)}`);
+    words.push(`Line: called malignant from ${percent(threshold)}.`);
   }
-  part(card, "range").textContent = words.join("; ");
+  part(card, "range").textContent = words.join(" ");
 }
 
 function bars(card, told) {
-  const list = part(card, "classes").querySelector("ul");
   const sorted = Object.entries(told.probabilities).sort((a, b) => b[1] - a[1]);
-  list.replaceChildren(...sorted.map(([name, share]) => {
+  const rows = sorted.map(([name, share]) => {
     const row = document.createElement("li");
     const [label, full, bar, figure] = ["span", "span", "span", "b"].map((tag) => document.createElement(tag));
     label.textContent = name;
@@ -215,7 +215,13 @@ function bars(card, told) {
     row.append(label, full, figure);
     row.classList.toggle("first", name === told.label);
     return row;
-  }));
+  });
+  const shown = rows.length > FIRST + 1 ? FIRST : rows.length; // one more needs no fold
+  const more = part(card, "more");
+  part(card, "classes").querySelector("ul").replaceChildren(...rows.slice(0, shown));
+  more.querySelector("ul").replaceChildren(...rows.slice(shown));
+  more.querySelector("summary").textContent = `${rows.length - shown} less probable ones`;
+  more.hidden = shown === rows.length;
   part(card, "classes").hidden = false;
 }
 
@@ -283,6 +289,11 @@ async function introduce() {
     limits = model.limits;
     threshold = model.malignant_from;
     const words = [`Model ${model.name}, ${model.classes.length} classes, version ${model.version}.`];
+    const right = model.source.balanced_accuracy;
+    if (right) {
+      words.push(`Held-out photographs of ${model.source.data}: balanced accuracy ${percent(right.value)} `
+        + `(${percent(right.low)} to ${percent(right.high)}).`);
+    }
     if (model.licence) words.push(`Licence of the photographs it learned from: ${model.licence}.`);
     $("model").textContent = `${words.join(" ")} ${model.notice}`;
   } catch (error) {
