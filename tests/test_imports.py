@@ -67,6 +67,7 @@ LAYERS = (
         "remote",
         "deployment",
         "vertex",
+        "vertex_calls",
         "rehearsal",
         "quantise",
     },  # results, no TensorFlow
@@ -173,6 +174,7 @@ WITHIN = {
     ("remote", "cloud"),
     ("remote", "verdict"),
     ("deployment", "artefact"),
+    ("rehearsal", "vertex_calls"),
     ("vertex", "deployment"),
     ("vertex", "cloud"),
     ("vertex", "remote"),

@@ -17,7 +17,7 @@ import served
 from google.auth import credentials as google_credentials
 from google.cloud import aiplatform_v1
 
-from skincnn import cloud, dermoscopy, predictor, rehearsal, remote, vertex
+from skincnn import cloud, dermoscopy, predictor, rehearsal, remote, vertex, vertex_calls
 
 IMAGE = "europe-west4-docker.pkg.dev/my-project/skincnn/serve:1"
 WHERE = ("my-project", "europe-west4", rehearsal.BUCKET)
@@ -156,7 +156,7 @@ def test_goes_on_although_interrupted_again_and_again(google, plan, heard):
 
 
 def test_others_things_are_left_alone(google, plan):
-    region = f"projects/{rehearsal.NUMBER}/locations/{WHERE[1]}"
+    region = f"projects/{vertex_calls.NUMBER}/locations/{WHERE[1]}"
     name = plan.place.endpoint.rpartition("/")[2]
     theirs = {"name": f"{region}/endpoints/{name}", "labels": {}, "deployedModels": []}
     google.endpoints[name] = theirs
@@ -181,8 +181,7 @@ def test_a_failed_deployment_is_told(google, plan, monkeypatch):
     def fail(*_):
         raise OSError("the container did not start")
 
-    monkeypatch.setattr(google, "containers", True)
-    monkeypatch.setattr(google, "_run", fail)
+    monkeypatch.setattr(google.vertex, "_run", fail)
     with pytest.raises(cloud.CloudError, match="the container did not start"):
         vertex.deploy(plan, tell=quiet)
 
