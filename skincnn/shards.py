@@ -9,6 +9,7 @@ promises.
 import hashlib
 import json
 import re
+import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -129,10 +130,13 @@ def records(path: str, said: dict | None = None) -> Iterator[bytes]:
     size, read, count, fault = 0, 0, 0, ""
     try:
         size = tf.io.gfile.stat(path).length
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+        sound = _before_impossible(path)
+        for record in tf.data.TFRecordDataset(path).take(sound).as_numpy_iterator():
             yield record
             read, count = read + len(record) + _FRAME, count + 1
-        if read != size:
+        if count == sound:
+            fault = f"is damaged in record {count + 1}"
+        elif read != size:
             fault = f"ends {size - read:,} bytes into a record"
         if not size:
             fault = "is empty"
@@ -191,6 +195,26 @@ def stamp(path: str) -> tuple[int, int]:
         return local.stat().st_size, local.stat().st_mtime_ns
     stat = tf.io.gfile.stat(path)
     return stat.length, stat.mtime_nsec
+
+
+def _before_impossible(path: str) -> int:
+    """How many records of a local file come before one that says it has 2 GB or more; -1 for all.
+
+    TensorFlow believes a length whose check sum is right, asks for that much memory and dies of it.
+    Damage does not look like this, only a file made to; no `tf.train.Example` can be so long.
+    Elsewhere than on a local disk the lengths alone cost as much as the file: taken as they are.
+    """
+    if not Path(path).is_file():
+        return -1
+    size, at, count = Path(path).stat().st_size, 0, 0
+    with Path(path).open("rb") as file:
+        while at + 12 <= size:
+            file.seek(at)
+            (length,) = struct.unpack("<Q", file.read(8))
+            if length >= 2**31:
+                return count
+            at, count = at + _FRAME + length, count + 1
+    return -1
 
 
 def _line(error: Exception) -> str:

@@ -61,6 +61,20 @@ def test_a_flipped_bit_loses_what_follows(three):
     assert lost(three, "is damaged in record 2: 2 of 3")["records"] == 1
 
 
+def test_a_record_that_claims_a_terabyte_is_told_before_tensorflow_dies_of_it(three):
+    import struct
+
+    from google_crc32c import value
+
+    length = struct.pack("<Q", 2**40)
+    crc = value(length)
+    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    at = starts(three)[1]
+    content = three.read_bytes()
+    three.write_bytes(content[:at] + length + struct.pack("<I", masked) + content[at + 12 :])
+    assert lost(three, "is damaged in record 2: 2 of 3")["records"] == 1
+
+
 def test_an_empty_shard_and_a_wrong_name(three):
     three.write_bytes(b"")
     assert lost(three, "is empty: 3 of 3")["lost"] == 3
