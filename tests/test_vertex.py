@@ -3,6 +3,7 @@
 import base64
 import functools
 import json
+import re
 import sys
 
 import numpy as np
@@ -347,3 +348,16 @@ def test_the_page_asks_an_endpoint(google, plan, local, tmp_path):
         assert refused.status_code == 502 and "cloud does not answer" in refused.json()["error"]
         google.mend()
         assert ask(files=files).status_code == 200
+
+
+def test_the_commands_of_the_page_on_the_cloud_are_real(skincnn):
+    page = (served.ROOT / "docs" / "cloud.md").read_text(encoding="utf-8")
+    typed = re.findall(r"^skincnn .*", page.replace("\\\n", " "), re.M)
+    assert len(typed) >= 6
+    for line in typed:
+        words = line.split()[1:]
+        command = words[:2] if words[0] in ("deploy", "undeploy") else words[:1]
+        code, out, _ = skincnn(*command, "--help")
+        assert code == 0
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in out, line
