@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from PIL import Image
 
-from skincnn import cloud, images, uploads, verdict
+from skincnn import gcp, images, uploads, verdict
 from skincnn.batching import Batcher, Busy
 from skincnn.limits import Limits, Refused
 
@@ -77,7 +77,7 @@ class Answerer:
             raise Refused(422, sentence(problem)) from None
         except Busy:
             raise Refused(503, "Too many photographs are waiting. Try again.", 5) from None
-        except cloud.CloudError as error:
+        except gcp.CloudError as error:
             raise _no_answer(error) from None
         finally:
             self._drawn -= 1
@@ -96,7 +96,7 @@ class Answerer:
             (answer,) = await asyncio.wrap_future(self.batcher.submit(pixels[None]))
         except Busy:
             raise Refused(503, "Too many photographs are waiting. Try again.", 2) from None
-        except cloud.CloudError as error:
+        except gcp.CloudError as error:
             raise _no_answer(error) from None
         return answer
 
@@ -140,7 +140,7 @@ class Answerer:
         return stream.getvalue()
 
 
-def _no_answer(error: cloud.CloudError) -> Refused:
+def _no_answer(error: gcp.CloudError) -> Refused:
     """An endpoint that answers for us does not: whoever runs the service is told why."""
     log.error("%s", error)
     return Refused(502, "The model's endpoint in the cloud does not answer. Try again.", 5)

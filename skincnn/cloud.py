@@ -1,31 +1,22 @@
 """Models in Cloud Storage, whole or not at all: `gs://bucket/folder` and back.
 
-Credentials come from the environment alone (https://cloud.google.com/docs/authentication), and go
-to the host that was asked and to no other: a redirect is an error. STORAGE_EMULATOR_HOST names a
-stand-in for Cloud Storage, which is sent none. Google's client is imported when it is needed.
+STORAGE_EMULATOR_HOST names a stand-in for Cloud Storage, which is sent no credentials.
 """
 
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from skincnn import artefact
+from skincnn import artefact, gcp
+from skincnn.gcp import CloudError
 
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 EMULATOR = "STORAGE_EMULATOR_HOST"
 STORAGE = "https://storage.googleapis.com"
 MODEL = "model"  # what a file is called up there, whatever it is called here
-PATIENCE = 20.0  # seconds in which a broken connection is tried again
-_CONNECT_SECONDS = 6  # until a machine without a network is told so
 _CHUNK = 8 << 20  # bytes; what an interruption may lose
-
-
-class CloudError(RuntimeError):
-    """One line: what was asked for, what went wrong, what to do."""
 
 
 def fetch(uri: str, folder: str | Path) -> Path:
@@ -51,7 +42,7 @@ def fetch(uri: str, folder: str | Path) -> Path:
     """
     bucket, prefix = parse(uri)
     folder = Path(folder)
-    with told(uri), _client() as client:
+    with gcp.told(uri), _client() as client:
         blobs = _files(client, bucket, prefix, uri)
         place = folder / blobs[0][0] if len(blobs) == 1 else folder / MODEL
         alone = place.parent / f".{place.name}.download"
@@ -96,7 +87,7 @@ def put(path: str | Path, uri: str) -> str:
         found = sorted(p for p in path.rglob("*") if p.is_file())
         found.sort(key=lambda p: p.name == artefact.SEAL)  # the last: with it the model is whole
         files = {p.relative_to(path).as_posix(): p for p in found}
-    with told(uri), _client() as client:
+    with gcp.told(uri), _client() as client:
         there = {b.name: b for b in _list(client, bucket, f"{prefix}/")}
         for name, file in files.items():
             _upload(client.bucket(bucket), f"{prefix}/{name}", file, there)
@@ -118,10 +109,10 @@ def remove(uri: str) -> list[str]:
     if not prefix:
         raise CloudError(f"{uri}: that is a whole bucket; name a folder in it")
     gone = []
-    with told(uri), _client() as client:
+    with gcp.told(uri), _client() as client:
         for blob in _list(client, bucket, f"{prefix}/"):
             with contextlib.suppress(exceptions.NotFound):  # a first try was heard
-                blob.delete(retry=_again(), timeout=timeout())
+                blob.delete(retry=_again(), timeout=gcp.timeout())
             gone.append(f"gs://{bucket}/{blob.name}")
     return gone
 
@@ -143,114 +134,6 @@ def stays_below(name: str) -> bool:
     return not {"", ".", ".."} & set(name.split("/")) and not set(name) & {"\\", ":", "\0"}
 
 
-def credentials(host: str):
-    """What a host is told to let us in: the environment's credentials, and none for this machine.
-
-    Args:
-        host: an address with its scheme. Stand-ins on this machine (http://127.0.0.1:…) get none.
-
-    Raises:
-        CloudError: the environment has none.
-    """
-    import google.auth
-    from google.auth.credentials import AnonymousCredentials
-
-    if host.startswith("http://"):  # unencrypted: whoever it is, it is not Google
-        return AnonymousCredentials()
-    with told(host):
-        return google.auth.default(scopes=[SCOPE])[0]
-
-
-def session(host: str, given=None):
-    """A session of `requests` that signs what it sends, and follows no redirect.
-
-    Args:
-        host: as in `credentials`.
-        given: credentials, if not those of the environment.
-    """
-    from google.auth.transport.requests import AuthorizedSession
-
-    made = AuthorizedSession(given or credentials(host))
-    made.max_redirects = 0
-    return made
-
-
-def reach(host: str) -> None:
-    """Fail at once where a host cannot be reached, before a client tries for minutes.
-
-    Raises:
-        CloudError: it cannot be reached.
-    """
-    import requests
-
-    try:
-        requests.head(host, timeout=_CONNECT_SECONDS, allow_redirects=False)
-    except requests.RequestException as error:
-        reason = "no answer" if isinstance(error, requests.Timeout) else "no connection"
-        raise CloudError(f"{host}: {reason}: is this machine online?") from None
-
-
-def again(patience: float | None = None):
-    """A policy of google-api-core: what changes nothing when it is done twice is tried again.
-
-    Broken connections, and answers that say "busy" or "not now".
-
-    Args:
-        patience: seconds; None for `PATIENCE`.
-    """
-    import requests
-    from google.api_core import exceptions, retry
-
-    seconds = PATIENCE if patience is None else patience
-    passing = (
-        requests.ConnectionError,
-        requests.Timeout,
-        ConnectionError,
-        exceptions.TooManyRequests,
-        exceptions.BadGateway,
-        exceptions.ServiceUnavailable,
-        exceptions.GatewayTimeout,
-    )
-    return retry.Retry(retry.if_exception_type(*passing), initial=0.2, timeout=seconds)
-
-
-def timeout(seconds: float = 0) -> tuple[float, float]:
-    """Seconds to connect, and between two pieces of an answer."""
-    return _CONNECT_SECONDS, max(PATIENCE, seconds, 1)
-
-
-@contextlib.contextmanager
-def told(what: str) -> Iterator[None]:
-    """Turn what Google's clients raise into one line of `CloudError`."""
-    import requests
-    from google.api_core import exceptions
-    from google.auth import exceptions as auth
-
-    try:
-        yield
-    except auth.DefaultCredentialsError:
-        raise CloudError(
-            f"{what}: no credentials in the environment: run `gcloud auth application-default "
-            "login`, or name a service account's key in GOOGLE_APPLICATION_CREDENTIALS"
-        ) from None
-    except auth.GoogleAuthError as error:
-        raise CloudError(f"{what}: the credentials do not work: {_line(error)}") from None
-    except (exceptions.Unauthorized, exceptions.Forbidden) as error:
-        raise CloudError(
-            f"{what}: not allowed; docs/cloud.md lists the roles an account needs: {_line(error)}"
-        ) from None
-    except exceptions.NotFound as error:
-        raise CloudError(f"{what}: there is no such thing: {_line(error)}") from None
-    except requests.TooManyRedirects:
-        raise CloudError(f"{what}: answered with a redirect, which is not followed") from None
-    except (exceptions.RetryError, requests.RequestException, ConnectionError) as error:
-        raise CloudError(
-            f"{what}: the connection broke: the same command goes on from here: {_line(error)}"
-        ) from None
-    except exceptions.GoogleAPIError as error:
-        raise CloudError(f"{what}: {_line(error)}") from None
-
-
 # --- underneath ----------------------------------------------------------------------------------
 
 
@@ -261,14 +144,14 @@ def _client():
 
     host = os.environ.get(EMULATOR, "")
     host = host if "://" in host or not host else f"http://{host}"
-    given = credentials(host or STORAGE)
-    reach(host or STORAGE)
+    gcp.reach(host or STORAGE)
+    given = gcp.credentials(host or STORAGE)
     # The project says who pays for buckets that are made; none is made here.
-    return storage.Client(project="none", credentials=given, _http=session(host, given))
+    return storage.Client(project="none", credentials=given, _http=gcp.session(host, given))
 
 
 def _list(client, bucket: str, prefix: str) -> list:
-    return list(client.list_blobs(bucket, prefix=prefix, retry=_again(), timeout=timeout()))
+    return list(client.list_blobs(bucket, prefix=prefix, retry=_again(), timeout=gcp.timeout()))
 
 
 def _files(client, bucket: str, prefix: str, uri: str) -> list[tuple]:
@@ -339,7 +222,7 @@ def _download(blob, place: Path) -> None:
                 checksum=None,  # there is one of the whole, below
                 if_generation_match=blob.generation,
                 retry=_again(),
-                timeout=timeout(),
+                timeout=gcp.timeout(),
             )
             stream.write(piece)
             got += len(piece)
@@ -369,10 +252,10 @@ def _upload(bucket, name: str, file: Path, there: dict) -> None:
                 if_generation_match=seen,
                 checksum="crc32c",
                 retry=_again(),
-                timeout=timeout(),
+                timeout=gcp.timeout(),
             )
     except exceptions.PreconditionFailed:
-        blob.reload(retry=_again(), timeout=timeout())
+        blob.reload(retry=_again(), timeout=gcp.timeout())
         if blob.crc32c != _crc32c(file):
             raise CloudError(
                 f"gs://{bucket.name}/{name}: somebody else writes there; try again"
@@ -380,11 +263,7 @@ def _upload(bucket, name: str, file: Path, there: dict) -> None:
 
 
 def _again():
-    """As `again`, and as Storage's own client knows it."""
+    """As `gcp.again`, and as Storage's own client knows it."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_delay(initial=0.2).with_timeout(PATIENCE)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(getattr(error, "message", "") or error).split())[:300]
+    return DEFAULT_RETRY.with_delay(initial=0.2).with_timeout(gcp.PATIENCE)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from skincnn import artefact, cloud, images
+from skincnn import artefact, gcp, images
 from skincnn.verdict import Verdict
 
 HOST_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"  # a stand-in's, as gcloud calls it
@@ -36,7 +36,7 @@ class Remote:
         patience: seconds in which a broken connection is tried again.
 
     Raises:
-        cloud.CloudError: no such endpoint or none of ours, no credentials, or no network.
+        gcp.CloudError: no such endpoint or none of ours, no credentials, or no network.
 
     Example:
         >>> model = remote.Remote("projects/p/locations/europe-west4/endpoints/skincnn-mole")
@@ -47,7 +47,7 @@ class Remote:
     def __init__(self, name: str, patience: float | None = None):
         match = _NAME.fullmatch(name)
         if match is None:
-            raise cloud.CloudError(
+            raise gcp.CloudError(
                 f"{name!r}: an endpoint is projects/PROJECT/locations/REGION/endpoints/ID, as "
                 "`skincnn deploy` prints it"
             )
@@ -58,7 +58,7 @@ class Remote:
         """Answers to photographs at the model's size, uint8 (N, S, S, 3).
 
         Raises:
-            cloud.CloudError: the endpoint cannot be reached, refuses them, or answers otherwise.
+            gcp.CloudError: the endpoint cannot be reached, refuses them, or answers otherwise.
         """
         found = []
         for instances in _requests(pixels):
@@ -68,7 +68,7 @@ class Remote:
                 if len(told) != len(instances):
                     raise ValueError(f"{len(told)} answers to {len(instances)} photographs")
             except (KeyError, TypeError, ValueError) as error:
-                raise cloud.CloudError(f"{self.name}: not an answer of skincnn: {error}") from None
+                raise gcp.CloudError(f"{self.name}: not an answer of skincnn: {error}") from None
             found += told
         return found
 
@@ -85,7 +85,7 @@ class Remote:
 
         Raises:
             images.ImageProblem: it cannot be used.
-            cloud.CloudError: as `verdicts`.
+            gcp.CloudError: as `verdicts`.
         """
         return self.verdicts(self.pixels(source)[None])[0]
 
@@ -95,14 +95,14 @@ class Remote:
         split = endpoint.get("trafficSplit") or {}
         there = {one["id"]: one for one in endpoint.get("deployedModels", [])}
         if not there or not split:
-            raise cloud.CloudError(f"{self.name}: no model is deployed there: skincnn deploy")
+            raise gcp.CloudError(f"{self.name}: no model is deployed there: skincnn deploy")
         one = there[max(split, key=split.get)]
         version = one.get("modelVersionId", "")
         name = one["model"].partition("@")[0] + (f"@{version}" if version else "")
         try:
             return facts(self._rest.get(name).get("description", ""))
         except ValueError:
-            raise cloud.CloudError(
+            raise gcp.CloudError(
                 f"{self.name}: its model was not deployed by skincnn: {name}"
             ) from None
 
@@ -120,13 +120,13 @@ class Rest:
 
     Args:
         place: the host, see `host`.
-        patience: seconds in which it is; None for `cloud.PATIENCE`.
+        patience: seconds in which it is; None for `gcp.PATIENCE`.
     """
 
     def __init__(self, place: str, patience: float | None = None):
-        self.host, self.credentials = place, cloud.credentials(place)
-        cloud.reach(place)
-        self._session, self._patience = cloud.session(place, self.credentials), patience
+        gcp.reach(place)
+        self.host, self.credentials = place, gcp.credentials(place)
+        self._session, self._patience = gcp.session(place, self.credentials), patience
 
     def get(self, name: str) -> dict:
         """What a resource is."""
@@ -141,14 +141,14 @@ class Rest:
 
         def once():
             answer = self._session.request(
-                method, f"{self.host}/v1/{name}", json=content, timeout=cloud.timeout(60)
+                method, f"{self.host}/v1/{name}", json=content, timeout=gcp.timeout(60)
             )
             if answer.status_code != 200:
                 raise exceptions.from_http_response(answer)
             return answer.json()
 
-        with cloud.told(name):
-            return cloud.again(self._patience)(once)()
+        with gcp.told(name):
+            return gcp.again(self._patience)(once)()
 
 
 def host(region: str) -> str:
@@ -195,7 +195,7 @@ def _requests(pixels: np.ndarray) -> Iterator[list[dict]]:
         length = len(one["b64"]) + 20
         if length > REQUEST_BYTES:
             side = pixels.shape[1]
-            raise cloud.CloudError(
+            raise gcp.CloudError(
                 f"a photograph of {side}×{side} pixels is larger than the {REQUEST_BYTES:,} bytes "
                 "of a request: a model of a smaller image size fits"
             )

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from tqdm.auto import tqdm
 
-from skincnn import cloud, dermoscopy, remote
+from skincnn import cloud, dermoscopy, gcp, remote
 from skincnn.deployment import LABEL, Place, Plan, last
 
 PREDICT_ROUTE, HEALTH_ROUTE, PORT = "/predict", "/health", 8080  # told to the container
@@ -39,7 +39,7 @@ def deploy(plan: Plan, dry_run: bool = False, tell: Tell = print) -> dict:
         `answer`, the endpoint's verdict on a drawn photograph (None in a dry run).
 
     Raises:
-        cloud.CloudError: one line. The same call goes on from where this one stopped.
+        gcp.CloudError: one line. The same call goes on from where this one stopped.
     """
     place = plan.place
     names = {
@@ -72,7 +72,7 @@ def undeploy(place: Place, dry_run: bool = False, tell: Tell = print) -> list[st
         The names of what was removed; empty where there was nothing.
 
     Raises:
-        cloud.CloudError: one line, also where the endpoint is not ours. The same call goes on.
+        gcp.CloudError: one line, also where the endpoint is not ours. The same call goes on.
     """
     steps, gone = _Steps(4, tell, dry_run), []
     vertex = None if dry_run else _Vertex(place)
@@ -104,7 +104,7 @@ class _Vertex:
     def __init__(self, place: Place):
         self.place, host = place, remote.host(place.region)
         self._rest = remote.Rest(host)  # told at once where there is no network
-        with cloud.told(host):
+        with gcp.told(host):
             from google.cloud import aiplatform_v1
 
             self.api = aiplatform_v1
@@ -113,7 +113,7 @@ class _Vertex:
             self._models = aiplatform_v1.ModelServiceClient(**about)
             self._endpoints = aiplatform_v1.EndpointServiceClient(**about)
         for client in (self._models, self._endpoints):
-            client.transport._session.max_redirects = 0  # as in `cloud.session`
+            client.transport._session.max_redirects = 0  # as in `gcp.session`
 
     def register(self, plan: Plan) -> None:
         """Register the model, unless it is."""
@@ -174,7 +174,7 @@ class _Vertex:
         self._change(self._endpoints.deploy_model, request)
         self._settle()
         if plan.deployed_id not in self._deployed():
-            raise cloud.CloudError(f"{self.place.endpoint}: did not take the model; try again")
+            raise gcp.CloudError(f"{self.place.endpoint}: did not take the model; try again")
 
     def retire(self, but: str = "") -> list[str]:
         """Take our models off the endpoint, all but one."""
@@ -205,7 +205,7 @@ class _Vertex:
     def remove_models(self) -> list[str]:
         """Delete the model's versions from the registry."""
         wanted = " AND ".join(f"labels.{k}={v}" for k, v in self.place.labels.items())
-        with cloud.told(self.place.parent):
+        with gcp.told(self.place.parent):
             found = list(
                 self._models.list_models(
                     request={"parent": self.place.parent, "filter": wanted}, **_policy()
@@ -221,7 +221,7 @@ class _Vertex:
         """A resource, or None."""
         from google.api_core import exceptions
 
-        with cloud.told(name), contextlib.suppress(exceptions.NotFound):
+        with gcp.told(name), contextlib.suppress(exceptions.NotFound):
             return get(request={"name": name}, **_policy())
         return None
 
@@ -231,7 +231,7 @@ class _Vertex:
     def _our_endpoint(self):
         found = self._endpoint()
         if found and dict(found.labels).get(LABEL) != "skincnn":
-            raise cloud.CloudError(f"{found.name}: was not made by skincnn; it is left as it is")
+            raise gcp.CloudError(f"{found.name}: was not made by skincnn; it is left as it is")
         return found
 
     def _deployed(self) -> dict:
@@ -244,7 +244,7 @@ class _Vertex:
         for _ in _turns(_MAKE_SECONDS):
             if self._there(get, name):
                 return
-        raise cloud.CloudError(f"{name}: was asked for, and is not there; try again")
+        raise gcp.CloudError(f"{name}: was asked for, and is not there; try again")
 
     def _change(self, call: Callable, request) -> None:
         """Make a call that begins an operation, and wait for its end.
@@ -257,7 +257,7 @@ class _Vertex:
         removes = call.__name__.startswith(("delete", "undeploy"))
         # A conflict: it exists, or is just being made. Over REST both are 409.
         heard = exceptions.NotFound if removes else exceptions.Conflict
-        with cloud.told(self.place.parent), contextlib.suppress(heard):
+        with gcp.told(self.place.parent), contextlib.suppress(heard):
             self._wait(call(request=request, **_policy()).operation.name)
 
     def _settle(self) -> None:
@@ -275,10 +275,10 @@ class _Vertex:
                     break
                 clock.update()
             else:
-                raise cloud.CloudError(f"{operation}: not done yet; the same command waits on")
+                raise gcp.CloudError(f"{operation}: not done yet; the same command waits on")
         error = found.get("error")
         if error and failing and error.get("code") != _ALREADY_EXISTS:
-            raise cloud.CloudError(f"{operation}: {error.get('message', error)}")
+            raise gcp.CloudError(f"{operation}: {error.get('message', error)}")
 
 
 def _turns(seconds: float) -> Iterator[None]:
@@ -299,4 +299,4 @@ def _ask(endpoint: str):
 
 
 def _policy() -> dict:
-    return {"retry": cloud.again(), "timeout": cloud.timeout(60)[1]}
+    return {"retry": gcp.again(), "timeout": gcp.timeout(60)[1]}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from skincnn import artefact, cloud
+from skincnn import artefact, cloud, gcp
 
 pytest.importorskip("gcp_storage_emulator", reason="needs gcp-storage-emulator")
 pytest.importorskip("google.cloud.storage", reason="needs google-cloud-storage")
@@ -16,7 +16,7 @@ URI = f"gs://{rehearsal.BUCKET}/skincnn/by_colour/1"
 @pytest.fixture
 def google(monkeypatch):
     """Cloud Storage on this machine, and no patience with broken connections."""
-    monkeypatch.setattr(cloud, "PATIENCE", 0.01)
+    monkeypatch.setattr(gcp, "PATIENCE", 0.01)
     with rehearsal.Cloud() as there:
         yield there
 
@@ -87,7 +87,7 @@ def test_interrupted_at_each_request_and_repeated(google, folder, tmp_path, hear
             google.hang_up(at, heard)
             try:
                 step()
-            except cloud.CloudError as error:
+            except gcp.CloudError as error:
                 assert "connection broke" in str(error)
             else:
                 break
@@ -103,7 +103,7 @@ def test_goes_on_where_it_was_interrupted(google, model, tmp_path, monkeypatch):
     monkeypatch.setattr(cloud, "_CHUNK", 2000)
     cloud.put(model, URI)
     google.hang_up(3, heard=False)  # a list, two pieces, and no more
-    with pytest.raises(cloud.CloudError):
+    with pytest.raises(gcp.CloudError):
         cloud.fetch(URI, tmp_path / "back")
     google.mend()
     before = len(google.seen)
@@ -132,13 +132,13 @@ def test_a_damaged_model_is_refused_and_not_kept(google, model, tmp_path):
     ],
 )
 def test_other_addresses_are_told(google, tmp_path, uri, says):
-    with pytest.raises(cloud.CloudError, match=says):
+    with pytest.raises(gcp.CloudError, match=says):
         cloud.fetch(uri, tmp_path)
 
 
 def test_names_cannot_leave_the_folder(google, tmp_path):
     place("models/C:escaped.onnx", b"x")
-    with pytest.raises(cloud.CloudError, match="no name of a model's file"):
+    with pytest.raises(gcp.CloudError, match="no name of a model's file"):
         cloud.fetch(f"gs://{rehearsal.BUCKET}/models", tmp_path)
     assert cloud.stays_below("variables/variables.index")
     for name in ("../x", "a/../../x", "/etc/x", "a//x", "", "C:x", "a/./x"):
@@ -146,19 +146,19 @@ def test_names_cannot_leave_the_folder(google, tmp_path):
 
 
 def test_a_whole_bucket_is_not_removed(google):
-    with pytest.raises(cloud.CloudError, match="whole bucket"):
+    with pytest.raises(gcp.CloudError, match="whole bucket"):
         cloud.remove(f"gs://{rehearsal.BUCKET}")
 
 
 def test_offline_is_told_at_once(model, monkeypatch):
     monkeypatch.setenv(cloud.EMULATOR, "http://127.0.0.1:9")
-    with pytest.raises(cloud.CloudError, match="no connection: is this machine online"):
+    with pytest.raises(gcp.CloudError, match="no connection: is this machine online"):
         cloud.put(model, URI)
 
 
 def test_a_redirect_is_not_followed(google, model):
     with rehearsal.Cloud() as elsewhere:
         elsewhere.redirect = google.host
-        with pytest.raises(cloud.CloudError, match="redirect"):
+        with pytest.raises(gcp.CloudError, match="redirect"):
             cloud.put(model, URI)
         assert elsewhere.seen and not google.seen

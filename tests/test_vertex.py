@@ -18,7 +18,7 @@ import served
 from google.auth import credentials as google_credentials
 from google.cloud import aiplatform_v1
 
-from skincnn import cloud, dermoscopy, predictor, rehearsal, remote, vertex, vertex_calls
+from skincnn import dermoscopy, gcp, predictor, rehearsal, remote, vertex, vertex_calls
 
 IMAGE = "europe-west4-docker.pkg.dev/my-project/skincnn/serve:1"
 WHERE = ("my-project", "europe-west4", rehearsal.BUCKET)
@@ -40,7 +40,7 @@ def local(model):
 @pytest.fixture
 def google(local, monkeypatch):
     """The cloud on this machine, where nothing takes long and nobody is patient."""
-    monkeypatch.setattr(cloud, "PATIENCE", 0.01)
+    monkeypatch.setattr(gcp, "PATIENCE", 0.01)
 
     def answer(instances):
         service = pytest.importorskip("skincnn.service")
@@ -127,7 +127,7 @@ def test_interrupted_at_each_request_and_repeated(google, plan, heard):
             google.hang_up(at, heard)
             try:
                 step()
-            except cloud.CloudError as error:
+            except gcp.CloudError as error:
                 assert "connection broke" in str(error)
                 broken += 1
             google.mend()
@@ -151,7 +151,7 @@ def test_goes_on_although_interrupted_again_and_again(google, plan, heard):
             try:
                 step()
                 break
-            except cloud.CloudError:
+            except gcp.CloudError:
                 assert all(n <= 1 for n in count(google))
         assert count(google) == whole
 
@@ -163,7 +163,7 @@ def test_others_things_are_left_alone(google, plan):
     google.endpoints[name] = theirs
     google.models["another"] = {"name": f"{region}/models/another", "labels": {}}
     for act in (lambda: vertex.deploy(plan, tell=quiet), lambda: vertex.undeploy(plan.place)):
-        with pytest.raises(cloud.CloudError, match="was not made by skincnn"):
+        with pytest.raises(gcp.CloudError, match="was not made by skincnn"):
             act()
     assert google.endpoints[name] is theirs and "another" in google.models
     del google.endpoints[name]
@@ -183,7 +183,7 @@ def test_a_failed_deployment_is_told(google, plan, monkeypatch):
         raise OSError("the container did not start")
 
     monkeypatch.setattr(google.vertex, "_run", fail)
-    with pytest.raises(cloud.CloudError, match="the container did not start"):
+    with pytest.raises(gcp.CloudError, match="the container did not start"):
         vertex.deploy(plan, tell=quiet)
 
 
@@ -193,7 +193,7 @@ def test_a_failed_deployment_is_told(google, plan, monkeypatch):
 @pytest.fixture
 def signed(monkeypatch):
     """An environment with credentials, also for a stand-in."""
-    monkeypatch.setattr(cloud, "credentials", lambda host: Signed())
+    monkeypatch.setattr(gcp, "credentials", lambda host: Signed())
 
 
 def test_credentials_go_to_the_host_that_was_asked(google, plan, signed):
@@ -218,25 +218,25 @@ def test_no_credential_and_no_photograph_follows_a_redirect(google, plan, signed
             place.remove_models,
         ):
             before = len(google.seen)
-            with pytest.raises(cloud.CloudError, match="redirect"):
+            with pytest.raises(gcp.CloudError, match="redirect"):
                 act()
             assert len(google.seen) == before + 1
         assert elsewhere.seen == []
 
 
 def test_a_machine_that_is_no_google_gets_none():
-    assert type(cloud.credentials("http://127.0.0.1:8080")).__name__ == "AnonymousCredentials"
+    assert type(gcp.credentials("http://127.0.0.1:8080")).__name__ == "AnonymousCredentials"
 
 
 def test_no_credentials_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
-    with pytest.raises(cloud.CloudError, match="gcloud auth application-default login"):
-        cloud.credentials("https://storage.googleapis.com")
+    with pytest.raises(gcp.CloudError, match="gcloud auth application-default login"):
+        gcp.credentials("https://storage.googleapis.com")
 
 
 def test_offline_is_told_at_once(plan, monkeypatch):
     monkeypatch.setenv(remote.HOST_VARIABLE, "http://127.0.0.1:9")
-    with pytest.raises(cloud.CloudError, match="no connection: is this machine online"):
+    with pytest.raises(gcp.CloudError, match="no connection: is this machine online"):
         vertex.deploy(plan, tell=quiet)
 
 
@@ -248,7 +248,7 @@ def test_requests_stay_below_what_an_endpoint_takes():
     requests = list(remote._requests(noise))
     assert sum(map(len, requests)) == 20
     assert all(len(json.dumps({"instances": some})) < 1_500_000 for some in requests)
-    with pytest.raises(cloud.CloudError, match="smaller image size"):
+    with pytest.raises(gcp.CloudError, match="smaller image size"):
         list(remote._requests(noise[:8].reshape(1, 2 * 224, 4 * 224, 3)))
 
 
