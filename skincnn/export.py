@@ -7,6 +7,7 @@ file (see `artefact`): temperature, thresholds, what a stranger is.
 import dataclasses
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 import keras
@@ -94,7 +95,9 @@ def write(
             more["optimizations"] = [tf.lite.Optimize.DEFAULT]
         size = said.image_size
         network(np.zeros((1, size, size, 3), np.uint8))  # Keras exports only what was called
-        network.export(temporary, format=_KERAS[kind], verbose=False, **more)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for what it had once
+            network.export(temporary, format=_KERAS[kind], verbose=False, **more)
         if kind == "onnx" and weights == "int8":
             quantise.onnx_weights(temporary)
         model = predictor.opened(temporary, said)

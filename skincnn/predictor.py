@@ -3,6 +3,7 @@
 Runtimes are imported when a model of theirs is loaded; ONNX and LiteRT need no TensorFlow.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -149,7 +150,8 @@ def _savedmodel(path: Path, threads: int | None) -> Runtime:
     import tensorflow as tf
 
     if threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        with contextlib.suppress(RuntimeError):  # TensorFlow is at work: its threads are set
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
     loaded = tf.saved_model.load(str(path))
     call = loaded.signatures["serving_default"]
     (feed,) = call.structured_input_signature[1]
