@@ -18,7 +18,7 @@ import served
 from google.auth import credentials as google_credentials
 from google.cloud import aiplatform_v1
 
-from skincnn import dermoscopy, gcp, predictor, rehearsal, remote, vertex, vertex_calls
+from skincnn import cloud, dermoscopy, gcp, predictor, rehearsal, remote, vertex, vertex_calls
 
 IMAGE = "europe-west4-docker.pkg.dev/my-project/skincnn/serve:1"
 WHERE = ("my-project", "europe-west4", rehearsal.BUCKET)
@@ -206,7 +206,8 @@ def test_no_credential_and_no_photograph_follows_a_redirect(google, plan, signed
     done = vertex.deploy(plan, tell=quiet)
     there = remote.Remote(done["endpoint"])
     with rehearsal.Cloud() as elsewhere:
-        monkeypatch.setenv(remote.HOST_VARIABLE, google.host)
+        for variable in (remote.HOST_VARIABLE, cloud.EMULATOR):
+            monkeypatch.setenv(variable, google.host)
         google.redirect = elsewhere.host
         sees = np.zeros((1, 32, 32, 3), np.uint8)
         place = vertex._Vertex(plan.place)
@@ -216,6 +217,7 @@ def test_no_credential_and_no_photograph_follows_a_redirect(google, plan, signed
             lambda: place.register(plan),
             place.make_endpoint,
             place.remove_models,
+            lambda: cloud.put(plan.model, plan.uri),
         ):
             before = len(google.seen)
             with pytest.raises(gcp.CloudError, match="redirect"):
@@ -361,3 +363,13 @@ def test_the_commands_of_the_page_on_the_cloud_are_real(skincnn):
         assert code == 0
         for option in re.findall(r"--[a-z-]+", line):
             assert option in out, line
+
+
+def test_a_container_is_told_where_its_model_is(plan, local, tmp_path):
+    drawn = artefacts.photograph(tmp_path / "red.jpg")
+    with rehearsal.Cloud(containers=True) as cloud_with_containers:
+        far = remote.Remote(vertex.deploy(plan, tell=quiet)["endpoint"])
+        assert far.photograph(drawn).sentence == local.photograph(drawn).sentence
+        assert len(cloud_with_containers._services) == 1
+        vertex.undeploy(plan.place, tell=quiet)
+        assert cloud_with_containers._services == {}
