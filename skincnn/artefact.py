@@ -41,7 +41,7 @@ class Facts:
     # Largest calibrated probability below which the verdict is "not sure"; 0 is always sure.
     abstain_below: float = 0.0
     # `classes` that count as malignant, the `threshold` from which their summed probability is
-    # called so (None: a half), and `grid` [[probability, low, high], …] of its Venn-Abers interval.
+    # called so (None: a half), and `grid` [[probability, low, high], …] of `calibrate.interval`.
     # Empty where the classes say nothing of malignancy.
     malignant: dict = dataclasses.field(default_factory=dict)
     strangers: dict = dataclasses.field(default_factory=dict)  # see `strangers.fit`

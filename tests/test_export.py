@@ -78,7 +78,9 @@ def test_malignancy_is_called_where_both_errors_weigh_alike(small_run, tmp_path)
     sensitivity, specificity = called[true].mean(), 1 - called[~true].mean()
     assert sensitivity == pytest.approx(specificity, abs=0.03)
     at, low, high = np.array(facts.malignant["grid"]).T
-    assert len(at) == 101 and (low <= high).all() and (np.diff(low) >= 0).all()
+    assert len(at) == 101 and (low < high).all() and (low[0], high[-1]) == pytest.approx((0, 1))
+    own = calibrate.interval(score.to_numpy(), true.to_numpy(), at[50:51])
+    assert (low[50], high[50]) == pytest.approx(own[0, 1:], abs=1e-6)
     right = soft.filter(like="p_").to_numpy().argmax(1) == export.calibrate.answers(soft)[0]
     answered = soft.filter(like="p_").max(axis=1) >= facts.abstain_below
     assert right[answered].mean() >= 0.9 and answered.mean() >= 0.5
