@@ -120,7 +120,7 @@ def test_help_names_the_commands_and_the_warning(skincnn):
         (("experiment", "luck"), "'luck'"),
         (("experiment", "scoreboards", "--preset", "vgg"), "'vgg'"),
         (("evaluate",), "Missing argument"),
-        (("predict", "photo.jpg"), "Missing option '--model'"),
+        (("predict", "photo.jpg"), "give --model FILE, or --endpoint"),
     ],
 )
 def test_what_cannot_be_typed_is_refused_by_name(skincnn, arguments, named):
