@@ -22,6 +22,10 @@ _MARK = '{"skincnn_model":1,"sha256":"'  # 1: of the seal's form; raise it when 
 _ANY_MARK = b'{"skincnn_model":'
 _BLANK = "0" * 64
 _BLOCK = 1 << 20
+_WHOLE = {  # what a verdict needs of each, where it is there at all
+    "malignant": {"classes", "threshold", "grid"},
+    "strangers": {"mean", "axes", "bank", "rest", "threshold", "neighbours"},
+}
 
 
 class ArtefactError(ValueError):
@@ -63,7 +67,7 @@ class Facts:
             "strangers": not isinstance(self.strangers, dict),
         }
         for name in (name for name, is_wrong in wrong.items() if is_wrong):
-            raise ValueError(f"{name}={getattr(self, name)!r}: not what a model can say of itself")
+            raise ValueError(f"{name}: {str(getattr(self, name))[:60]} is nothing it can be")
 
 
 def kind(path: str | Path) -> str:
@@ -219,6 +223,9 @@ def _facts(path: Path, text: str, form: str, digest: str) -> Facts:
         said = json.JSONDecoder().raw_decode(text)[0]
         if said["format"] != form:
             raise ValueError(f"written as {said['format']}")
+        for name, parts in _WHOLE.items():
+            if missing := said[name] and parts - set(said[name]):
+                raise ValueError(f"{name} without {', '.join(sorted(missing))}")
         names = [field.name for field in dataclasses.fields(Facts) if field.name != "version"]
         return Facts(**{name: said[name] for name in names}, version=digest[:12])
     except (KeyError, TypeError, ValueError) as error:

@@ -116,6 +116,8 @@ def _onnx(path: Path, threads: int | None) -> Runtime:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors; it warns about what a user cannot change
+    # int8 weights become float32 once, when the model is opened, not at each call.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
     if threads:
         options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

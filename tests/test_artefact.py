@@ -119,9 +119,24 @@ def test_a_seal_is_not_put_on_twice(model, tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"classes": ["one"]}, {"image_size": 0}, {"temperature": -1.0}, {"views": 9}],
+    [
+        {"classes": ["one"]},
+        {"image_size": 0},
+        {"temperature": -1.0},
+        {"views": 9},
+        {"strangers": [1]},
+    ],
     ids=lambda wrong: next(iter(wrong)),
 )
 def test_facts_that_cannot_be_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         artefacts.facts(**wrong)
+
+
+@pytest.mark.parametrize("part", ["malignant", "strangers"])
+def test_a_seal_without_what_a_verdict_needs_is_refused(part, tmp_path):
+    whole = getattr(artefacts.facts(), part)
+    less = {name: value for name, value in whole.items() if name != "threshold"}
+    path = artefacts.write(tmp_path / "less.onnx", **{part: less})
+    with pytest.raises(artefact.ArtefactError, match=f"{part} without threshold"):
+        artefact.read(path)
