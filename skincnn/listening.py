@@ -135,7 +135,7 @@ async def serve(app, host: str, port: int, limits: Limits, ready=lambda address:
     """
     settings = config(app, host, port, limits)
     server = uvicorn.Server(settings)
-    listener = _bound(host, port)
+    listener = bound(host, port)
     number = listener.getsockname()[1]
     task = asyncio.ensure_future(server.serve(sockets=[listener]))
     while not server.started and not task.done():
@@ -146,10 +146,11 @@ async def serve(app, host: str, port: int, limits: Limits, ready=lambda address:
     await task
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
     """A socket of its own: uvicorn ends the process where it cannot have the port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio sends at once (TCP_NODELAY) only where the protocol is named: 40 ms an answer.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))

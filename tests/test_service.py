@@ -272,6 +272,14 @@ def test_a_taken_port_is_one_line(model):
     assert port in answer.stderr and "--port" in answer.stderr
 
 
+def test_answers_are_sent_at_once():
+    """asyncio turns Nagle's algorithm off by the protocol that the listening socket names."""
+    from skincnn import listening
+
+    with listening.bound("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
+
+
 # --- the container --------------------------------------------------------------------------
 
 
