@@ -44,7 +44,6 @@ class Counts:
         self.waiting = Gauge("skincnn_waiting_photographs", "Waiting for their batch.", **own)
         self.bodies = Gauge("skincnn_held_bytes", "Of requests in memory.", **own)
         ProcessCollector(**own)
-        self.total = 0  # requests
 
 
 def refusal(error: Refused) -> JSONResponse:
@@ -106,7 +105,6 @@ class Guard:
                 sentence = "Something went wrong here, not with your photograph."
                 await refusal(Refused(500, sentence))(scope, receive, headed)
         finally:
-            self._counts.total += 1
             self._counts.requests.labels(route, str(status)).inc()
             self._counts.seconds.labels(route).observe(time.perf_counter() - began)
 

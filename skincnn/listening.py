@@ -5,6 +5,7 @@ unread: a few hundred clients that send a byte now and then would hold every con
 """
 
 import asyncio
+import ctypes
 import json
 import logging
 import socket
@@ -13,8 +14,9 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from skincnn.limits import Limits
+from skincnn.limits import MB, Limits
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 log = logging.getLogger("skincnn.service")
 
 
@@ -133,6 +135,7 @@ async def serve(app, host: str, port: int, limits: Limits, ready=lambda address:
     Raises:
         OSError: the port is taken or not allowed.
     """
+    _give_memory_back()
     settings = config(app, host, port, limits)
     server = uvicorn.Server(settings)
     listener = bound(host, port)
@@ -144,6 +147,17 @@ async def serve(app, host: str, port: int, limits: Limits, ready=lambda address:
         shown = f"[{host}]" if ":" in host else host
         ready(f"http://{shown}:{number}")
     await task
+
+
+def _give_memory_back() -> None:
+    """Have the C library return large blocks at once. Left alone it learns from the first large
+    photograph to keep such blocks, in every thread that has decoded one, for good."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return  # not glibc
+    mallopt(_MMAP_THRESHOLD, 4 * MB)
+    mallopt(_TRIM_THRESHOLD, 4 * MB)
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -7,9 +7,7 @@ Vertex AI's custom containers, `/health`, `/metrics`, and a page for people. Wha
 and gives is described in `/openapi.json`, which `/docs` shows.
 """
 
-import asyncio
 import contextlib
-import ctypes
 import dataclasses
 from pathlib import Path
 
@@ -32,7 +30,6 @@ KINDS = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-TIDY_SECONDS = 2.0
 VERSION = "1"  # of the one model here; TensorFlow Serving's are numbers
 
 
@@ -69,9 +66,7 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
-        tidying = asyncio.create_task(_tidied(counts))
         yield
-        tidying.cancel()
         answerer.close()
 
     app = FastAPI(
@@ -171,6 +166,8 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
 
     @app.exception_handler(Refused)
     async def refused(_, error):
+        # Its frames hold the request, and that of JSON its text, until the next collection.
+        error.__traceback__ = error.__context__ = None
         return refusal(error)
 
     @app.exception_handler(HTTPException)
@@ -222,21 +219,6 @@ def reply(content: dict, told: list[dict]) -> Response:
     if all("error" in one for one in told):
         return JSONResponse({"error": told[0]["error"], **content}, 422)
     return JSONResponse(content)
-
-
-async def _tidied(counts: Counts) -> None:
-    """Give freed memory back to the system once there was work: the C library keeps what large
-    photographs took in several threads, in case there are more."""
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):
-        return  # not glibc
-    seen = counts.total
-    while True:
-        await asyncio.sleep(TIDY_SECONDS)
-        if counts.total != seen:
-            seen = counts.total
-            await asyncio.to_thread(trim, 0)
 
 
 def _files() -> dict[str, tuple[bytes, str]]:
