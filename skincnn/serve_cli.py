@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from skincnn import config
+from skincnn import artefact, config
 
 serving = typer.Typer()
 # Small and quick, so that the page can be seen: not to be trusted with anything.
@@ -105,7 +105,9 @@ def _small() -> Path:
     """A small network of the sample set, trained and exported unless it is there."""
     run = config.local_dir() / "sample_small"
     file = run / "sample_small.onnx"
-    if file.is_file():
+    # An older version's may not be opened any more: it is made again.
+    with contextlib.suppress(artefact.ArtefactError):
+        artefact.read(file)
         print(f"no model given: {file}, trained on synthetic photographs", file=sys.stderr)
         return file
     print(
