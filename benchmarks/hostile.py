@@ -17,6 +17,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -206,7 +207,8 @@ def fuzz(address: str, examples: int) -> str:
     command += ["--checks", "not_a_server_error,status_code_conformance,content_type_conformance"]
     command[-1] += ",response_schema_conformance"
     command += ["--max-examples", str(examples), "--seed", "1", "--generation-database", "none"]
-    answer = subprocess.run(command, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as place:  # it keeps notes where it runs
+        answer = subprocess.run(command, capture_output=True, text=True, cwd=place)
     if answer.returncode:
         print(answer.stdout[-6000:], answer.stderr[-2000:])
         return "failures"
