@@ -16,7 +16,6 @@ from skincnn import dermoscopy
 sync_api = pytest.importorskip("playwright.sync_api")
 for needed in ("fastapi", "uvicorn", "onnxruntime", "onnx"):
     pytest.importorskip(needed)
-KNOWN = "document.querySelector('#model').textContent.includes('version')"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
@@ -62,7 +61,7 @@ def opened(browser, running):
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(address)
         if known:
-            page.wait_for_function(KNOWN)
+            page.locator("#model", has_text="version").wait_for()
         return page
 
     yield open_page
@@ -250,7 +249,7 @@ def test_a_service_that_is_gone_and_comes_back(opened, photographs, model):
     assert words(page, "red.jpg") == "Looks malignant"  # what was answered stays
     with served.serve(model, PORT=port):
         page.get_by_role("button", name="Try blue.jpg again").click()
-        page.wait_for_function("!document.querySelector('.failed')")
+        page.locator(".failed").wait_for(state="detached")
         assert words(page, "blue.jpg") == "Looks benign"
         assert not page.get_by_role("alert").is_visible()
 
@@ -261,7 +260,7 @@ def test_a_service_that_wants_a_key(opened, photographs, model):
         for key, button in (("wrong", "Use it"), ("sesame", "Use it")):
             page.get_by_label("Key", exact=True).fill(key)
             page.get_by_role("button", name=button).click()
-        page.wait_for_function(KNOWN)
+        page.locator("#model", has_text="version").wait_for()
         page.set_input_files("#pick", photographs / "red.jpg")
         assert words(page, "red.jpg") == "Looks malignant"
 
