@@ -57,5 +57,6 @@ def roc_and_precision(tables: pd.DataFrame | Mapping[str, pd.DataFrame]) -> np.n
         ax.set(xlim=(-0.01, 1.01), ylim=(-0.02, 1.03))
         ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    left.legend(loc="lower right")
+    # below: with several names it would lie over the curves
+    left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16))
     return np.array([left, right], dtype=object)

@@ -22,10 +22,12 @@ def place(tmp_path_factory):
 
 
 def start(root, *words, devices=1, killed_at=-1, backend="tensorflow"):
-    several = f"--xla_force_host_platform_device_count={devices}" if backend == "jax" else ""
+    # on a busy machine one device waits long for the other; JAX would take it for dead
+    several = "--xla_cpu_collective_call_terminate_timeout_seconds=600"
+    several += f" --xla_force_host_platform_device_count={devices}"
     environment = {
         **os.environ,
-        "XLA_FLAGS": several,
+        "XLA_FLAGS": several if backend == "jax" else "",
         "KERAS_BACKEND": backend,
         "JAX_PLATFORMS": "cpu",
         "TF_CPP_MIN_LOG_LEVEL": "3",

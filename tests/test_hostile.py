@@ -122,7 +122,9 @@ def test_idle_connections_make_room(running):
 def test_a_head_too_long_is_refused(running):
     with connected(running) as line:
         line.sendall(b"GET / HTTP/1.1\r\nX: " + b"a" * 40_000)
-        got = line.recv(4096)
+        got = b""
+        while piece := line.recv(4096):  # head and body may come apart
+            got += piece
     assert b" 400 " in got and b'{"error"' in got
 
 

@@ -100,9 +100,9 @@ def test_the_page_and_rest(small_run, exported, photographs, notebook):
 def test_an_endpoint_in_the_cloud(small_run, exported, photographs, notebook, monkeypatch):
     for needed in ("gcp_storage_emulator", "google.cloud.aiplatform_v1"):
         pytest.importorskip(needed)
-    from skincnn import cloud, rehearsal, remote, vertex
+    from skincnn import gcp, rehearsal, remote, vertex
 
-    monkeypatch.setattr(cloud, "PATIENCE", 0.01)
+    monkeypatch.setattr(gcp, "PATIENCE", 0.01)
     model = predictor.load(exported)
 
     def answer(instances):  # what the container does, which the test before asks over HTTP

@@ -101,7 +101,7 @@ def test_memory_and_disk_give_equal_pixels(index, monkeypatch):
     disk = decode(index, cache="disk")
     assert isinstance(disk, np.memmap) and not disk.flags.writeable
     assert np.array_equal(memory, disk)
-    monkeypatch.setattr(images, "decode", None)  # the second time nothing is decoded
+    monkeypatch.setattr(images, "read", None)  # the second time nothing is decoded
     assert np.array_equal(decode(index, cache="disk"), memory)
 
 
@@ -119,18 +119,18 @@ def test_auto_goes_to_disk_where_memory_is_short(index, monkeypatch):
 
 
 def test_an_interrupted_decoding_leaves_no_cache(index, home, monkeypatch):
-    original = images.decode
+    original = images.read
 
-    def interrupted(path):
+    def interrupted(path, size):
         if path.name.endswith("9.jpg"):
             raise KeyboardInterrupt
-        return original(path)
+        return original(path, size)
 
-    monkeypatch.setattr(images, "decode", interrupted)
+    monkeypatch.setattr(images, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         decode(index, cache="disk")
     assert not list(home.rglob("pixels_*"))
-    monkeypatch.setattr(images, "decode", original)
+    monkeypatch.setattr(images, "read", original)
     assert np.array_equal(decode(index, cache="disk"), decode(index, cache="memory"))
 
 

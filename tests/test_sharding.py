@@ -186,7 +186,7 @@ def test_another_request_is_refused(index, tmp_path):
 
 def test_a_photograph_that_went_bad_is_named(index, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        images, "decode", lambda path: (_ for _ in ()).throw(images.ImageProblem("gone"))
+        images, "read", lambda path, size: (_ for _ in ()).throw(images.ImageProblem("gone"))
     )
     with pytest.raises(images.ImageProblem, match=r"ISIC_\d+\.jpg: gone"):
         write(index, tmp_path / "set")

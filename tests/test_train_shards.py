@@ -179,7 +179,7 @@ def test_hair_is_removed_once(place, home, tmp_path):
     index = tfrecords.load(place, progress=False)
     run = fit(SMALL.replace(hair_removal=True, epochs=1), index, tmp_path / "run")
     _, stream = predict_cli._answers_of_set(
-        predict_cli._opened(run.folder), str(place), None, None, False
+        predict_cli._opened(run.folder, ""), str(place), None, None, False
     )
     found = {name: answer[1] for name, _, answer, *_ in stream}
     own = run.predictions.set_index("file")["p_malignant"]
