@@ -28,7 +28,9 @@ class Answerer:
     def __init__(self, predictor, limits: Limits, seen: Callable[[int], object]):
         self.facts = predictor.facts
         places = limits.places + limits.overlays * limits.batch
-        self.batcher = Batcher(predictor.verdicts, limits.batch, places, seen)
+        self.batcher = Batcher(
+            predictor.verdicts, limits.batch, places, seen, of_all=(gcp.CloudError,)
+        )
         self._decode, self._limits = predictor.pixels, limits
         self._threads = ThreadPoolExecutor(limits.decoders, "decode")
         self._large = ThreadPoolExecutor(1, "decode-large")
@@ -50,9 +52,16 @@ class Answerer:
             raise Refused(503, "Too many photographs are waiting. Try again in a moment.", 2)
         self._taken += len(files)
         try:
-            return await asyncio.gather(*(self._one(data) for data in files))
+            turn = asyncio.Lock()
+            told = await asyncio.gather(
+                *(self._one(data, turn) for data in files), return_exceptions=True
+            )
         finally:
             self._taken -= len(files)
+        for one in told:  # not before all are done: their places are in use till then
+            if isinstance(one, BaseException) and not isinstance(one, images.ImageProblem):
+                raise one
+        return told
 
     async def overlay(self, data: bytes, label: str | None = None) -> bytes:
         """A PNG of the photograph, coloured by how much each place matters to the answer.
@@ -70,7 +79,7 @@ class Answerer:
             raise Refused(503, "Too many overlays are being made. Try again in a moment.", 5)
         self._drawn += 1
         try:
-            pixels = await self._pixels(data)
+            pixels = await self._pixels(data, asyncio.Lock())
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._overlays, self._overlay, pixels, label)
         except images.ImageProblem as problem:
@@ -87,9 +96,9 @@ class Answerer:
             threads.shutdown(cancel_futures=True)
         self.batcher.close()
 
-    async def _one(self, data: bytes) -> verdict.Verdict | images.ImageProblem:
+    async def _one(self, data: bytes, turn: asyncio.Lock) -> verdict.Verdict | images.ImageProblem:
         try:
-            pixels = await self._pixels(data)
+            pixels = await self._pixels(data, turn)
         except images.ImageProblem as problem:
             return problem
         try:
@@ -100,19 +109,21 @@ class Answerer:
             raise _no_answer(error) from None
         return answer
 
-    async def _pixels(self, data: bytes) -> np.ndarray:
+    async def _pixels(self, data: bytes, turn: asyncio.Lock) -> np.ndarray:
+        """A photograph's pixels; `turn` is its request's, whose large ones wait for each other."""
         pixels = await self.apart(self._light, data)
-        if pixels is None:
+        if pixels is not None:
+            return pixels
+        async with turn:
             # A thread of their own: beside them photographs of usual size go on.
             if self._heavy >= self._limits.large:
                 raise Refused(503, "Too many large photographs are waiting. Try again.", 5)
             self._heavy += 1
             try:
                 loop = asyncio.get_running_loop()
-                pixels = await loop.run_in_executor(self._large, self._decode, data)
+                return await loop.run_in_executor(self._large, self._decode, data)
             finally:
                 self._heavy -= 1
-        return pixels
 
     def _light(self, data: bytes) -> np.ndarray | None:
         """A photograph's pixels; None for a large one."""

@@ -24,6 +24,7 @@ class Batcher:
         most: photographs a call.
         places: photographs that may wait.
         seen: told the size of each batch.
+        of_all: errors that no single photograph is to blame for: nobody is asked about alone then.
 
     Example:
         batcher = Batcher(predictor.verdicts)
@@ -36,7 +37,9 @@ class Batcher:
         most: int = 8,
         places: int = 64,
         seen: Callable[[int], object] = lambda size: None,
+        of_all: tuple[type[Exception], ...] = (),
     ):
+        self._of_all = of_all
         self._answer, self._most, self._places, self._seen = answer, most, places, seen
         self._waiting = collections.deque()  # (pixels, future)
         self._change = threading.Condition()
@@ -92,6 +95,9 @@ class Batcher:
             self._seen(sum(len(pixels) for pixels, _ in batch))
             try:
                 self._tell(batch)
+            except self._of_all as error:
+                for _, future in batch:
+                    future.set_exception(error)
             except Exception:
                 # One photograph may have broken the call: the others are not to suffer for it.
                 for one in batch:

@@ -7,9 +7,11 @@ when they are needed.
 
 import contextlib
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 PATIENCE = 20.0  # seconds in which a broken connection is tried again
+_GOOGLES = (".googleapis.com", ".vertexai.goog")  # the latter: an endpoint's own address
 _CONNECT_SECONDS = 6  # until a machine without a network is told so
 
 
@@ -21,7 +23,8 @@ def credentials(host: str):
     """What a host is told to let us in: the environment's credentials, and none for this machine.
 
     Args:
-        host: an address with its scheme. Stand-ins on this machine (http://127.0.0.1:…) get none.
+        host: an address with its scheme. What is not Google's, such as a stand-in on this machine,
+            gets none.
 
     Raises:
         CloudError: the environment has none.
@@ -29,7 +32,8 @@ def credentials(host: str):
     import google.auth
     from google.auth.credentials import AnonymousCredentials
 
-    if host.startswith("http://"):  # unencrypted: whoever it is, it is not Google
+    place = urlsplit(host)
+    if place.scheme != "https" or not (place.hostname or "").endswith(_GOOGLES):
         return AnonymousCredentials()
     with told(host):
         return google.auth.default(scopes=[SCOPE])[0]

@@ -88,7 +88,7 @@ def form(body: bytes, content_type: str, limits: Limits) -> tuple[list[File], di
         Refused: not such a form (415), damaged (400), too many files or too large ones (413), or
             none (400).
     """
-    boundary = _header("content-type", content_type).get_boundary()
+    boundary = _said(_header("content-type", content_type).get_boundary)
     if not content_type.lower().startswith("multipart/form-data"):
         raise Refused(415, "Send the photographs as files of a form (multipart/form-data).")
     if not boundary:
@@ -106,9 +106,10 @@ def form(body: bytes, content_type: str, limits: Limits) -> tuple[list[File], di
         if not blank or len(head) > limits.head_bytes:
             raise Refused(400, "The form is damaged: a part has no head.")
         said = _header("content-disposition", _disposition(head))
-        name = said.get_param("name", header="content-disposition")
-        if said.get_filename() is not None:
-            files.append(File(str(said.get_filename())[-200:], content))
+        name = _said(said.get_param, "name", header="content-disposition")
+        file = _said(said.get_filename)
+        if file is not None:
+            files.append(File(str(file)[-200:], content))
         elif name and len(content) < 1000:
             fields[str(name)] = content.decode("utf-8", "replace")
     if not files:
@@ -116,6 +117,14 @@ def form(body: bytes, content_type: str, limits: Limits) -> tuple[list[File], di
     if len(files) > limits.files:
         raise Refused(413, f"Too many files: at most {limits.files} photographs at a time.")
     return files, fields
+
+
+def _said(ask, *words, **named):
+    """What a header says, unless it names a codec that the standard library stumbles over."""
+    try:
+        return ask(*words, **named)
+    except (ValueError, LookupError):  # RFC 2231 lets whoever writes it name any codec
+        raise Refused(400, "The form is damaged: a name in it cannot be read.") from None
 
 
 def instances(body: bytes, content_type: str, limits: Limits) -> list[bytes]:

@@ -1,13 +1,17 @@
 """Clients that mean no good: the service stays up, gives memory back, and answers the others."""
 
+import asyncio
+import dataclasses
 import io
 import socket
 import struct
 import threading
 import time
+import types
 import zlib
 
 import artefacts
+import numpy as np
 import odd_files
 import pytest
 import served
@@ -16,7 +20,7 @@ from PIL import Image
 httpx = pytest.importorskip("httpx")
 for needed in ("fastapi", "uvicorn", "onnxruntime", "onnx"):
     pytest.importorskip(needed)
-from skincnn import images, uploads  # noqa: E402
+from skincnn import answering, images, uploads  # noqa: E402
 from skincnn.batching import Batcher, Busy  # noqa: E402
 from skincnn.limits import Limits, Refused  # noqa: E402
 
@@ -206,6 +210,56 @@ def test_bodies_share_one_allowance():
         assert bodies.held == 0
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("multipart/form-data; boundary*=idna''x", 'filename="a"'),
+        ("multipart/form-data; boundary=x", "filename*=undefined''%ff.jpg"),
+        ("multipart/form-data; boundary=x", "name*=punycode''%ff; filename=a"),
+    ],
+)
+def test_a_name_in_a_codec_of_its_own_is_refused(kind, name):
+    head = f"Content-Disposition: form-data; {name}".encode()
+    body = b"--x\r\n" + head + b"\r\n\r\nabc\r\n--x--\r\n"
+    with pytest.raises(Refused) as refused:
+        files, _ = uploads.form(body, kind, Limits())
+        assert files[0].name == "a"  # read after all: nothing was wrong
+        raise Refused(400, "as good")
+    assert refused.value.status == 400
+
+
+def test_large_photographs_of_one_request_wait_for_each_other():
+    def pixels(data):
+        time.sleep(0.01)
+        return np.zeros((32, 32, 3), np.uint8)
+
+    network = types.SimpleNamespace(facts=None, pixels=pixels, verdicts=list)
+    limits = dataclasses.replace(Limits(), large_pixels=100, large=2)
+    photograph = odd_files.saved(Image.new("RGB", (64, 48), artefacts.RED), "JPEG")
+    answerer = answering.Answerer(network, limits, lambda size: None)
+    told = asyncio.run(answerer.verdicts([photograph] * limits.files))
+    answerer.close()
+    assert len(told) == limits.files
+    assert (answerer._taken, answerer._heavy) == (0, 0)
+
+
+def test_an_error_of_all_is_told_to_all_at_once():
+    calls = []
+
+    def answer(pixels):
+        calls.append(len(pixels))
+        time.sleep(0.05)
+        raise ConnectionError("gone")
+
+    batcher = Batcher(answer, of_all=(ConnectionError,))
+    futures = [batcher.submit(np.zeros((1, 2, 2, 3), np.uint8)) for _ in range(5)]
+    for future in futures:
+        with pytest.raises(ConnectionError):
+            future.result(10)
+    batcher.close()
+    assert sum(calls) == 5, "nobody is asked about twice"
 
 
 def test_a_batch_that_breaks_is_tried_one_by_one():

@@ -227,7 +227,12 @@ def test_no_credential_and_no_photograph_follows_a_redirect(google, plan, signed
 
 
 def test_a_machine_that_is_no_google_gets_none():
-    assert type(gcp.credentials("http://127.0.0.1:8080")).__name__ == "AnonymousCredentials"
+    for place in (
+        "http://127.0.0.1:8080",
+        "https://localhost:4443",
+        "https://googleapis.com.x.org",
+    ):
+        assert type(gcp.credentials(place)).__name__ == "AnonymousCredentials"
 
 
 def test_no_credentials_are_told(monkeypatch, tmp_path):
