@@ -154,6 +154,10 @@ class _Vertex:
         """Deploy the registered model with all traffic to it, unless it is."""
         self._settle()
         if plan.deployed_id in self._deployed():
+            # A newer one that was never finished may have its traffic: what is asked next, and
+            # reported, must be this one.
+            if dict(self._endpoint().traffic_split).get(plan.deployed_id) != 100:
+                self.retire(plan.deployed_id)
             return
         machines = self.api.DedicatedResources(
             machine_spec=self.api.MachineSpec(machine_type=plan.machine),

@@ -114,6 +114,29 @@ def test_a_new_version_takes_the_place_of_the_old_one(google, plan, tmp_path):
     assert count(google) == (0, 0, 0, 0)
 
 
+def test_back_to_the_old_one_after_a_new_one_was_never_finished(
+    google, plan, tmp_path, monkeypatch
+):
+    old = vertex.deploy(plan, tell=quiet)
+    newer = artefacts.write(tmp_path / "newer.onnx", abstain_below=0.9)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(vertex, "_ask", lambda endpoint: (_ for _ in ()).throw(KeyboardInterrupt))
+        vertex.deploy(vertex.Plan(newer, *WHERE, IMAGE), tell=quiet)
+    assert len(google.deployed()) == 2
+    split = []
+    ask = vertex._ask
+
+    def asked(endpoint):
+        (there,) = google.endpoints.values()
+        split.append(there["trafficSplit"])
+        return ask(endpoint)
+
+    monkeypatch.setattr(vertex, "_ask", asked)
+    vertex.deploy(plan, tell=quiet)
+    assert split == [{old["deployed_model"]: 100}]
+    assert len(google.deployed()) == 1
+
+
 @pytest.mark.parametrize("heard", [True, False], ids=["heard", "unheard"])
 def test_interrupted_at_each_request_and_repeated(google, plan, heard):
     steps = (
