@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -96,13 +97,29 @@ def running(command: list[str], **environment):
     try:
         for line in process.stdout:
             if " answers at " in line:
-                yield line.split()[-1], process.pid
+                address = line.split()[-1]
+                listening(address)
+                yield address, process.pid
                 break
         else:
             sys.exit("the service did not start")
     finally:
         process.terminate()
         process.wait()
+
+
+def listening(address: str, seconds: float = 60) -> None:
+    """Wait until something takes connections there: an address may be told a moment before."""
+    host, port = address.removeprefix("http://").split(":")
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
 
 
 def served(model: Path) -> list[str]:
