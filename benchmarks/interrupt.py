@@ -12,7 +12,9 @@ how long, are not compared.
 
 import argparse
 import csv
+import dataclasses
 import hashlib
+import importlib
 import io
 import json
 import os
@@ -41,14 +43,20 @@ COMMANDS = {
     "download": ["download", "isic9", "--out", "{out}"],
     "audit": ["audit", "{data}", "--report", "{out}"],
     "tfrecords": ["tfrecords", "--from", "{data}", "--size", "300", "--shards", "6"],
+    "balance": ["balance", "{data}", "{out}"],
     "train": ["train", "--preset", "tiny", "--data", "{data}"],
     "cv": ["cv", "--preset", "tiny", "--data", "{data}", "--folds", "3", "--epochs", "2"],
     "experiment": ["experiment", "leakage", "--data", "{data}", "--seeds", "1", "--epochs", "1"],
 }
 COMMANDS["experiment"] += ["--image-size", "32", "--batch-size", "8", *RUN]
+COMMANDS["deploy"] = ["deploy", "vertex", "--model", "{model}", "--project", "my-project"]
+COMMANDS["deploy"] += ["--region", "europe-west4", "--bucket", "rehearsal"]
+COMMANDS["deploy"] += ["--image", "europe-west4-docker.pkg.dev/my-project/skincnn/serve:1"]
 VOLATILE = {"seconds", "minutes", "minutes_beside", "fastest_epoch", "commit", "created"}
 # of a run that goes on, and of one that was stopped
 TEMPORARY = (".tmp", ".part", ".writing")
+COPIES = 240  # of balance, a class
+PATIENCE = 120  # seconds in which a stand-in answers, however busy the machine
 
 
 def main() -> None:
@@ -99,10 +107,11 @@ def photographs(root: Path) -> None:
 
 def tried(name: str, kills: int, place: Path, rng: random.Random) -> tuple[int, list, list, list]:
     """Kills, then what was unreadable, what differs and what is left over."""
-    with Server(name) as address:
+    with STAND_INS.get(name, Nobody)() as other:
         began = time.perf_counter()
-        end(start(name, place, "whole", address))
+        end(start(name, place, "whole", other), name, place, "whole")
         lasts = time.perf_counter() - began
+        other.note(place / name / "whole" / "out")
         whole = contents(place / name / "whole")
         assert whole, f"{name} leaves nothing"
         done, unreadable, different, left = 0, [], [], []
@@ -111,9 +120,11 @@ def tried(name: str, kills: int, place: Path, rng: random.Random) -> tuple[int, 
             turn += 1
             root, alone = place / name / f"run{turn}", f"run{turn}"
             while done < kills:
-                process = start(name, place, alone, address)
+                process = start(name, place, alone, other)
+                began = time.perf_counter()
                 try:
                     process.wait(rng.uniform(0, lasts))
+                    lasts = min(lasts, time.perf_counter() - began)  # the machine is less busy now
                     break  # it ended before
                 except subprocess.TimeoutExpired:
                     os.killpg(process.pid, signal.SIGKILL)
@@ -122,88 +133,157 @@ def tried(name: str, kills: int, place: Path, rng: random.Random) -> tuple[int, 
                     unreadable += damaged(root)
                 if rng.random() < 2 / 3:
                     break
-            end(start(name, place, alone, address))
+            end(start(name, place, alone, other), name, place, alone)
+            other.note(root / "out")
             found = contents(root)
             different += sorted(
                 f"run{turn}/{path}"
                 for path in whole.keys() | found.keys()
                 if whole.get(path) != found.get(path)
             )
-            left += [str(p.relative_to(root)) for p in root.rglob("*") if _temporary(p)]
+            left += [str(p.relative_to(root)) for p in root.rglob("*") if _temporary(p, root)]
             shutil.rmtree(root)
     return done, unreadable, different, left
 
 
-def start(name: str, place: Path, alone: str, address: str) -> subprocess.Popen:
+def start(name: str, place: Path, alone: str, other: "Nobody") -> subprocess.Popen:
     """The command in a process group of its own; `outputs/local` lies in the same folder."""
-    root = place / name / alone
-    (root / "home").mkdir(parents=True, exist_ok=True)
-    words = [word.format(data=place / "photographs", out=root / "out") for word in COMMANDS[name]]
-    if "--out" not in words and "--report" not in words:
+    root, home = place / name / alone, place / "homes" / f"{name}_{alone}"
+    for folder in (root, home):
+        folder.mkdir(parents=True, exist_ok=True)
+    there = {"data": place / "photographs", "out": root / "out", "model": other.model}
+    words = [word.format(**there) for word in COMMANDS[name]]
+    if name in ("tfrecords", "train", "cv", "experiment"):
         words += ["--out", str(root / "out")]
     environment = {
         **os.environ,
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "MPLBACKEND": "agg",
-        "HOME": str(root / "home"),
-        "KAGGLE_STAND_IN": address,
+        "HOME": str(home),
+        "KAGGLE_STAND_IN": other.kaggle,
     }
-    return subprocess.Popen(
-        [sys.executable, __file__, "--child", str(root), *words],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    with home.with_suffix(".txt").open("wb") as said:  # a pipe that nobody empties fills
+        return subprocess.Popen(
+            [sys.executable, __file__, "--child", str(root), *words],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            start_new_session=True,
+        )
 
 
-def end(process: subprocess.Popen) -> None:
-    said = process.communicate()[1].decode("utf-8", "replace")
-    if process.returncode not in (0, 1):  # 1: an audit that has findings
+def end(process: subprocess.Popen, name: str, place: Path, alone: str) -> None:
+    """Let it end, and end with it where it fails."""
+    if process.wait() not in (0, 1):  # 1: an audit that has findings
+        said = (place / "homes" / f"{name}_{alone}.txt").read_text("utf-8", "replace")
         sys.exit(said[-2000:])
 
 
 def child(root: str, *words: str) -> None:
     """The command line on a checkout that is ROOT."""
-    from skincnn import cli, config
+    from skincnn import config
 
     config.project_root = lambda: Path(root)
-    config.PRESETS["tiny"] = TINY
+    config.PRESETS["tiny"] = TINY  # before the command line lists them
+    from skincnn import cli, gcp
+
+    gcp.PATIENCE = gcp._CONNECT_SECONDS = PATIENCE
     if address := os.environ["KAGGLE_STAND_IN"]:
         kaggle(address)
+    if words[0] == "balance":  # Augmentor's part of a training, which is no command of its own
+        from skincnn import balance, data
+
+        balance.add(data.load(words[1], progress=False), COPIES, out=words[2], jobs=2)
+        return
     sys.argv = ["skincnn", *words]
     cli.main()
 
 
-# --- Kaggle's stand-in, as the tests have it ---------------------------------------------------
+# --- who is asked, as the tests have them --------------------------------------------------------
 
 
-class Server:
-    """The tests' own server where a command downloads; "" where it does not."""
+class Nobody:
+    """What a command talks to, where it talks to nobody."""
 
-    def __init__(self, name: str):
-        self.kaggle = None
-        if name == "download":
-            sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-            import threading
+    kaggle, model = "", ""
 
-            import test_download
-
-            self.kaggle = test_download.Kaggle()
-            threading.Thread(target=self.kaggle.serve_forever, daemon=True).start()
-
-    def __enter__(self) -> str:
-        return self.kaggle.url if self.kaggle else ""
+    def __enter__(self) -> "Nobody":
+        return self
 
     def __exit__(self, *_) -> None:
-        if self.kaggle:
-            self.kaggle.shutdown()
+        pass
+
+    def note(self, out: Path) -> None:
+        """Write what the other side now has into a file of the results, and let it forget that."""
+
+
+class Kaggle(Nobody):
+    """The tests' own server."""
+
+    def __enter__(self) -> "Kaggle":
+        import threading
+
+        test_download = _of_tests("test_download")
+        self._server = test_download.Kaggle()
+        self.kaggle = self._server.url
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._server.shutdown()
+
+
+class Google(Nobody):
+    """Storage and Vertex AI on this machine, whose operations take a while, and a model."""
+
+    def __enter__(self) -> "Google":
+        from skincnn import rehearsal
+
+        self._folder = tempfile.TemporaryDirectory()
+        self.model = _of_tests("artefacts").write(Path(self._folder.name) / "by_colour.onnx")
+        self._new = lambda: rehearsal.Cloud(answer=self._answer, seconds=0.3).start()
+        self._cloud = self._new()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._cloud.stop()
+        self._folder.cleanup()
+
+    def _answer(self, instances: list) -> list:
+        import base64
+
+        from skincnn import predictor, service
+
+        local = predictor.load(self.model)
+        told = [local.photograph(base64.b64decode(one["b64"])) for one in instances]
+        return [service.prediction(one, local.facts.classes) for one in told]
+
+    def note(self, out: Path) -> None:
+        cloud = self._cloud
+        (endpoint,) = cloud.endpoints.values()
+        there = {
+            "objects": cloud.objects(),
+            "models": sorted(cloud.models),
+            "endpoints": sorted(cloud.endpoints),
+            "deployed": sorted(one["id"] for one in cloud.deployed()),
+            "traffic": endpoint["trafficSplit"],
+        }
+        out.mkdir(exist_ok=True)
+        (out / "cloud.json").write_text(json.dumps(there))
+        cloud.stop()
+        self._cloud = self._new()
+
+
+STAND_INS = {"download": Kaggle, "deploy": Google}
+
+
+def _of_tests(name: str):
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+    return importlib.import_module(name)
 
 
 def kaggle(address: str) -> None:
     """Let Kaggle's client ask the stand-in, for a set of its size."""
-    import dataclasses
-
     from kagglesdk import kaggle_env
 
     from skincnn import download
@@ -211,15 +291,22 @@ def kaggle(address: str) -> None:
     size = {"Train": 18, "Test": 9}
     small = dataclasses.replace(download.SETS["isic9"], photographs=size, megabytes=1)
     download.SETS["isic9"] = small
+    download._PROBE_SECONDS = PATIENCE
     kaggle_env._env_to_endpoint = {env: address for env in kaggle_env.KaggleEnv}
 
 
 # --- what is compared --------------------------------------------------------------------------
 
 
-def _temporary(path: Path) -> bool:
-    return path.is_file() and (
-        path.name.endswith(TEMPORARY) or (path.name.startswith(".") and path.suffix != ".lock")
+def _temporary(path: Path, root: Path) -> bool:
+    """Whether a file is one that was being written, or lies in such a folder."""
+    parts = path.relative_to(root).parts
+    return path.is_file() and any(
+        part.endswith(TEMPORARY)
+        or part.startswith("writing")
+        and part != "writing.json"  # what shards are finished
+        or (part.startswith(".") and not part.endswith(".lock"))
+        for part in parts
     )
 
 
@@ -228,7 +315,7 @@ def contents(root: Path) -> dict[str, str]:
     found = {}
     for path in sorted((root / "out").rglob("*")):
         name = path.relative_to(root).as_posix()
-        if path.is_file() and not _temporary(path):
+        if path.is_file() and not _temporary(path, root):
             said = _said(path, path.read_bytes()).replace(root.name.encode(), b"")
             found[name] = hashlib.sha256(said).hexdigest()
     return found
@@ -257,7 +344,7 @@ def damaged(root: Path) -> list[str]:
     """Files under a final name that cannot be read, after a kill."""
     found = []
     for path in root.rglob("*"):
-        if not path.is_file() or _temporary(path) or "home" in path.relative_to(root).parts:
+        if not path.is_file() or _temporary(path, root):
             continue
         try:
             content = path.read_bytes()
