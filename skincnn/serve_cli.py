@@ -66,20 +66,20 @@ def serve(
     from skincnn import listening, predictor, remote, service
     from skincnn.limits import Limits
 
+    limits = Limits()
+    settings = service.Settings(
+        name=name,
+        api_key=key,
+        origins=tuple(allow_origin or ()),
+        health_route=os.environ.get("AIP_HEALTH_ROUTE", "/health"),
+        predict_route=os.environ.get("AIP_PREDICT_ROUTE", ""),
+        limits=limits,
+    )
     with contextlib.ExitStack() as stack:
         if endpoint:
             answers = remote.Remote(endpoint, patience=3)
         else:
             answers = predictor.load(_found(model, stack), threads)
-        limits = Limits()
-        settings = service.Settings(
-            name=name,
-            api_key=key,
-            origins=tuple(allow_origin or ()),
-            health_route=os.environ.get("AIP_HEALTH_ROUTE", "/health"),
-            predict_route=os.environ.get("AIP_PREDICT_ROUTE", ""),
-            limits=limits,
-        )
         app = service.create(answers, settings)
 
         def ready(address: str) -> None:

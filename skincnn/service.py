@@ -38,11 +38,18 @@ class Settings:
     """How the service is set up."""
 
     name: str = ""  # of the model in addresses; "" for its own
-    api_key: str = ""  # "" for none
+    # "" for none. Letters beyond ASCII arrive differently from each client, and space around a key
+    # does not arrive: with such a key nobody would ever get in.
+    api_key: str = ""
     origins: tuple[str, ...] = ()  # other pages that may ask
     health_route: str = "/health"
     predict_route: str = ""  # one more address to predict at: Vertex AI's
     limits: Limits = dataclasses.field(default_factory=Limits)
+
+    def __post_init__(self):
+        key = self.api_key
+        if not (key.isascii() and key.isprintable() and key == key.strip()):
+            raise ValueError("the API key: only ASCII letters, digits and signs, no space around")
 
 
 def create(predictor, settings: Settings | None = None) -> FastAPI:

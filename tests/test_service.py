@@ -253,10 +253,14 @@ def test_no_tensorflow_no_pandas(running):
     [
         (["no_such.onnx"], "no_such.onnx"),
         (["MODEL", "--api-key-env", "NOT_SET"], "NOT_SET"),
+        (["MODEL", "--api-key-env", "FOREIGN"], "the API key: only ASCII"),
+        (["MODEL", "--api-key-env", "LINE"], "no space around"),
         (["MODEL", "--allow-origin", "*"], "origin"),
     ],
 )
-def test_bad_input_is_one_line(model, words, said):
+def test_bad_input_is_one_line(model, words, said, monkeypatch):
+    monkeypatch.setenv("FOREIGN", "öffne dich")
+    monkeypatch.setenv("LINE", "open sesame\n")
     words = [str(model) if word == "MODEL" else word for word in words]
     answer = subprocess.run([*served.COMMAND, "serve", *words], capture_output=True, text=True)
     assert answer.returncode == 2
