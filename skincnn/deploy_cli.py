@@ -35,6 +35,9 @@ def deploy(
     min_replicas: Annotated[int, typer.Option(min=1, help="Machines; each costs by the hour.")] = 1,
     max_replicas: Annotated[int, typer.Option(min=1)] = 1,
     service_account: Annotated[str, typer.Option(help="That the container runs as.")] = "",
+    name: Annotated[
+        str, typer.Option(help="Of the endpoint and all else; default what the model calls itself.")
+    ] = "",
     dry_run: DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -50,7 +53,8 @@ def deploy(
     from skincnn import vertex
 
     replicas = min_replicas, max_replicas
-    plan = vertex.Plan(model, project, region, bucket, image, machine, replicas, service_account)
+    machines = machine, replicas, service_account
+    plan = vertex.Plan(model, project, region, bucket, image, *machines, name)
     done = vertex.deploy(plan, dry_run, _tell(as_json))
     if as_json:
         print(json.dumps(done, indent=1))
@@ -65,7 +69,7 @@ def undeploy(
     region: Region,
     bucket: Bucket,
     model: Annotated[Path | None, typer.Option(help="That was deployed.")] = None,
-    name: Annotated[str, typer.Option(help="Instead of --model: what it calls itself.")] = "",
+    name: Annotated[str, typer.Option(help="Instead of --model: what it was deployed as.")] = "",
     dry_run: DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -77,7 +81,7 @@ def undeploy(
     --bucket my-bucket
     """
     if (model is None) == (not name):
-        raise ValueError("give --model, or --name: what the model calls itself")
+        raise ValueError("give --model, or --name: what it was deployed as")
     from skincnn import artefact, vertex
 
     place = vertex.Place(name or artefact.read(model).name, project, region, bucket)

@@ -9,6 +9,7 @@ from pathlib import Path
 from skincnn import artefact
 
 MACHINE = "n1-standard-2"  # two cores, 7.5 GB: enough for the largest network here
+_SLUG = 40  # letters: of 63, with what stands around it
 LABEL = "made_by"  # of all that is made here; "skincnn"
 
 
@@ -17,7 +18,7 @@ class Place:
     """Where things are, and what a model's are called there.
 
     Args:
-        name: of the model, as it says itself.
+        name: of the model, as it says itself or as it was given.
         project: id or number.
         region: such as europe-west4.
         bucket: that exists, in that region or near it.
@@ -37,12 +38,19 @@ class Place:
             if not re.fullmatch(form, getattr(self, field)):
                 raise ValueError(f"{field} {getattr(self, field)!r}: not what one is called")
         if not self.slug:
-            raise ValueError(f"name {self.name!r}: has no letter or digit")
+            raise ValueError(f"name {self.name!r}: has no ASCII letter or digit: give another")
 
-    @property
+    @functools.cached_property
     def slug(self) -> str:
-        """The name, as resources may be called."""
-        return re.sub("[^a-z0-9]+", "-", self.name.lower())[:40].strip("-")
+        """The name, as resources may be called.
+
+        One that cannot be has some signs of its own at the end: no two names become the same.
+        """
+        plain = re.sub("[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        if (plain == self.name and len(plain) <= _SLUG) or not plain:
+            return plain
+        own = _digest(self.name)[:8]
+        return f"{plain[: _SLUG - len(own) - 1].strip('-')}-{own}"
 
     @property
     def parent(self) -> str:
@@ -81,6 +89,7 @@ class Plan:
         machine: a machine type of Vertex AI.
         replicas: machines, at least and at most.
         service_account: that the container runs as; "" for Vertex AI's own.
+        name: that everything is called after; "" for what the model says it is.
     """
 
     model: str | Path
@@ -91,6 +100,7 @@ class Plan:
     machine: str = MACHINE
     replicas: tuple[int, int] = (1, 1)
     service_account: str = ""
+    name: str = ""
 
     def __post_init__(self):
         if not re.fullmatch(r"[\w.:-]+(/[\w.-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?", self.image):
@@ -108,7 +118,7 @@ class Plan:
 
     @functools.cached_property
     def place(self) -> Place:
-        return Place(self.facts.name, self.project, self.region, self.bucket)
+        return Place(self.name or self.facts.name, self.project, self.region, self.bucket)
 
     @property
     def uri(self) -> str:

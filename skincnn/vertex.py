@@ -120,7 +120,7 @@ class _Vertex:
         if self._there(self._models.get_model, plan.registered):
             return
         model = self.api.Model(
-            display_name=f"skincnn {plan.facts.name} {plan.facts.version}",
+            display_name=f"skincnn {self.place.name} {plan.facts.version}",
             description=remote.describe(plan.facts),
             labels={**self.place.labels, "skincnn_version": plan.facts.version},
             artifact_uri=plan.uri,
@@ -169,7 +169,7 @@ class _Vertex:
             deployed_model=self.api.DeployedModel(
                 id=plan.deployed_id,
                 model=plan.registered,
-                display_name=f"skincnn {plan.facts.name} {plan.facts.version}",
+                display_name=f"skincnn {self.place.name} {plan.facts.version}",
                 service_account=plan.service_account,
                 dedicated_resources=machines,
             ),

@@ -298,6 +298,7 @@ def test_a_description_says_what_the_model_says(local):
         ({"bucket": "gs://b"}, "bucket 'gs://b'"),
         ({"image": "serve"}, "image 'serve'"),
         ({"replicas": (2, 1)}, "replicas"),
+        ({"name": "/"}, "name '/'"),
     ],
 )
 def test_what_cannot_be_is_told_first(model, changes, says):
@@ -306,9 +307,14 @@ def test_what_cannot_be_is_told_first(model, changes, says):
         vertex.Plan(model, **{**asked, "image": IMAGE, **changes})
 
 
-def test_names_are_such_as_google_takes(plan):
-    place = vertex.Place("A Möle / of 2026" * 9, *WHERE)
+def test_names_are_such_as_google_takes_and_no_two_become_one(plan):
+    long = "A Möle / of 2026" * 9
+    place = vertex.Place(long, *WHERE)
     assert place.slug.startswith("a-m-le-of-2026") and len(place.slug) <= 40
+    assert vertex.Place(place.slug, *WHERE).slug == place.slug  # typed as it is seen
+    alike = [long, long + "9", long.lower(), "mole", "Mole", "mole_", "mole-", "my_mole", "my mole"]
+    places = [vertex.Place(name, *WHERE) for name in alike]
+    assert len({place.endpoint for place in places}) == len(alike) and places[3].slug == "mole"
     aiplatform_v1.EndpointServiceClient.parse_endpoint_path(plan.place.endpoint)
     assert len(plan.deployed_id) == 10 and plan.deployed_id.isdigit()
 
@@ -345,6 +351,18 @@ def test_the_commands(google, model, skincnn):
     assert code == 0 and "nothing to remove" in out
     code, out, err = skincnn("undeploy", "vertex", *OPTIONS)
     assert (code, out) == (2, "") and err.count("\n") == 1
+
+
+def test_a_name_of_its_own(google, model, plan, skincnn):
+    vertex.deploy(plan, tell=quiet)
+    deploy = ["deploy", "vertex", "--model", model, *OPTIONS, "--image", IMAGE, "--name", "mole"]
+    code, out, err = skincnn(*deploy, "--json")
+    assert code == 0 and json.loads(out)["endpoint"].endswith("/endpoints/skincnn-mole")
+    assert count(google) == (2, 2, 2, 2)
+    code, out, err = skincnn("undeploy", "vertex", "--name", "mole", *OPTIONS)
+    assert code == 0 and count(google) == (1, 1, 1, 1)
+    code, out, err = skincnn(*deploy[:-1], "病変")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and "give another" in err
 
 
 def test_an_endpoint_classifies_as_the_model_does(google, plan, model, skincnn, tmp_path):
