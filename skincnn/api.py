@@ -32,6 +32,21 @@ _PREDICTIONS = {
     "properties": {"predictions": {"type": "array", "items": _PREDICTION}},
     "required": ["predictions"],
 }
+_OUTPUTS = {
+    "type": "object",
+    "description": "The answer to `inputs`: a list each, of one item a photograph.",
+    "properties": {
+        "outputs": {
+            "type": "object",
+            "properties": {
+                name: {"type": "array", "items": {"anyOf": [one, {"type": "null"}]}}
+                for name, one in _PREDICTION["properties"].items()
+            },
+            "required": ["error"],
+        }
+    },
+    "required": ["outputs"],
+}
 _PHOTOGRAPHS = {
     "type": "object",
     "properties": {
@@ -47,12 +62,30 @@ _B64 = {
     "required": ["b64"],
     "additionalProperties": False,
 }
+_COLUMN = {"type": "array", "items": _B64, "minItems": 1, "maxItems": 16}
 _INSTANCES = {
     "type": "object",
-    "properties": {
-        "instances": {"type": "array", "items": _B64, "minItems": 1, "maxItems": 16},
-    },
+    "description": "By rows: the answer is `predictions`.",
+    "properties": {"instances": _COLUMN},
     "required": ["instances"],
+}
+_INPUTS = {
+    "type": "object",
+    "description": "By columns: the answer is `outputs`. The column may be named, or stand alone.",
+    "properties": {
+        "inputs": {
+            "oneOf": [
+                _COLUMN,
+                {
+                    "type": "object",
+                    "additionalProperties": _COLUMN,
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                },
+            ]
+        }
+    },
+    "required": ["inputs"],
 }
 _FILE = _TEXT | {"format": "binary"}
 _FILES = {
@@ -101,9 +134,9 @@ _ENDPOINTS = {
     "metadata": ("TensorFlow Serving", "What is known of the model.", None, _ANY),
     "predict": (
         "TensorFlow Serving",
-        "Classify photographs in base64.",
-        {"application/json": {"schema": _INSTANCES}},
-        _PREDICTIONS,
+        "Classify photographs in base64, by rows (`instances`) or by columns (`inputs`), not both.",
+        {"application/json": {"schema": {"oneOf": [_INSTANCES, _INPUTS]}}},
+        {"oneOf": [_PREDICTIONS, _OUTPUTS]},
     ),
 }
 

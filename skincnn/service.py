@@ -101,8 +101,9 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
     async def predict(request: Request) -> Response:
         with bodies.hold() as hold:
             body, kind = await received(hold, request)
-            told = await answered(await answerer.apart(uploads.instances, body, kind, limits))
-        return reply({"predictions": told}, told)
+            files, columns = await answerer.apart(uploads.instances, body, kind, limits)
+            told = await answered(files)
+        return reply({"outputs": by_columns(told)} if columns else {"predictions": told}, told)
 
     async def classify(request: Request) -> Response:
         with bodies.hold() as hold:
@@ -205,6 +206,15 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
 def prediction(answer: verdict.Verdict, classes: list[str]) -> dict:
     """A verdict as JSON has it; what does not apply is null."""
     return answer.told(classes) | {"notice": config.NOTICE}
+
+
+def by_columns(told: list[dict]) -> dict[str, list]:
+    """Answers as TensorFlow Serving gives them to `inputs`: a list an output, in one order.
+
+    `error` is one of them: null where there is an answer, beside whose nulls it stands otherwise.
+    """
+    names = dict.fromkeys(name for one in told for name in [*one, "error"])
+    return {name: [one.get(name) for one in told] for name in names}
 
 
 def about(facts) -> dict:

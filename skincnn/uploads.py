@@ -127,13 +127,16 @@ def _said(ask, *words, **named):
         raise Refused(400, "The form is damaged: a name in it cannot be read.") from None
 
 
-def instances(body: bytes, content_type: str, limits: Limits) -> list[bytes]:
-    """The photographs of a prediction request: `{"instances": [{"b64": "…"}, …]}`.
+def instances(body: bytes, content_type: str, limits: Limits) -> tuple[list[bytes], bool]:
+    """The photographs of a prediction request, by rows or columns as TensorFlow Serving has them.
 
-    An instance may also name its input: `{"photograph": {"b64": "…"}}`.
+    `{"instances": [{"b64": "…"}, …]}`, where an instance may also name its input:
+    `{"photograph": {"b64": "…"}}`; or `{"inputs": [{"b64": "…"}, …]}`, where the whole column may:
+    `{"inputs": {"photograph": [{"b64": "…"}, …]}}`.
 
     Returns:
-        The bytes of each, b"" for one that is no base64: it fails alone.
+        The bytes of each, b"" for one that is no base64: it fails alone; and whether the answer is
+        wanted by columns.
 
     Raises:
         Refused: not JSON (415, 400), of another form (400), too many (413).
@@ -147,12 +150,19 @@ def instances(body: bytes, content_type: str, limits: Limits) -> list[bytes]:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         raise Refused(400, "This is not JSON.") from None
-    some = asked.get("instances") if isinstance(asked, dict) else None
+    asked = asked if isinstance(asked, dict) else {}
+    columns = "inputs" in asked
+    if columns and "instances" in asked:
+        raise Refused(400, "Send instances, or inputs, not both.")
+    some = asked.get("inputs" if columns else "instances")
+    if columns and isinstance(some, dict) and len(some) == 1:
+        (some,) = some.values()
     if not isinstance(some, list) or not some:
-        raise Refused(400, 'Send photographs in base64 as {"instances": [{"b64": "…"}]}.')
+        form = '{"inputs": [{"b64": "…"}]}' if columns else '{"instances": [{"b64": "…"}]}'
+        raise Refused(400, f"Send photographs in base64 as {form}.")
     if len(some) > limits.files:
         raise Refused(413, f"Too many instances: at most {limits.files} photographs at a time.")
-    return [_decoded(instance) for instance in some]
+    return [_decoded(instance) for instance in some], columns
 
 
 def check(data: bytes, limits: Limits) -> int:

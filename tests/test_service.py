@@ -74,6 +74,40 @@ def test_tensorflow_servings_form(client):
     assert client.get("/alive").json()["status"] == "ok"
 
 
+def test_tensorflow_servings_columns(client):
+    body = instances(jpeg(artefacts.RED), b"no picture", jpeg(artefacts.BLUE))
+    rows = client.post(PREDICT, json=body).json()["predictions"]
+    column = body["instances"]
+    for inputs in (column, {"photograph": column}):
+        answer = client.post(PREDICT, json={"signature_name": "serving_default", "inputs": inputs})
+        assert answer.status_code == 200
+        columns = answer.json()["outputs"]
+        assert columns["answer"] == ["malignant", None, "benign"]
+        for at, row in enumerate(rows):
+            told = {name: values[at] for name, values in columns.items()}
+            assert {name: value for name, value in told.items() if value is not None} == row
+    assert client.post("/vertex", json={"inputs": column}).json() == answer.json()
+    answer = client.post(PREDICT, json={"inputs": column[1:2]})
+    assert answer.status_code == 422 and answer.json()["outputs"] == {
+        "error": [answer.json()["error"]]
+    }
+
+
+def test_rows_and_columns_are_as_described(client):
+    jsonschema = pytest.importorskip("jsonschema")
+    about = client.get("/openapi.json").json()["paths"][PREDICT]["post"]
+    takes, gives = (
+        jsonschema.Draft202012Validator(part["content"]["application/json"]["schema"])
+        for part in (about["requestBody"], about["responses"]["200"])
+    )
+    column = instances(jpeg(), b"no picture")["instances"]
+    for body in ({"instances": column}, {"inputs": column}, {"inputs": {"photograph": column}}):
+        takes.validate(body)
+        gives.validate(client.post(PREDICT, json=body).json())
+    for body in ({}, {"instances": column, "inputs": column}, {"inputs": column[0]}):
+        assert not takes.is_valid(body) and client.post(PREDICT, json=body).status_code == 400
+
+
 def test_the_page_and_the_endpoint_say_the_same_of_odd_files(client, model):
     from skincnn import predictor
 
@@ -148,6 +182,9 @@ FORM = "multipart/form-data; boundary=x"
         (400, PREDICT, "application/json", b"[" * 900),
         (400, PREDICT, "application/json", b'{"instances": []}'),
         (400, PREDICT, "application/json", b'{"instances": [[[1, 2]]]}'),
+        (400, PREDICT, "application/json", b'{"inputs": {"b64": "Zm9v"}}'),
+        (400, PREDICT, "application/json", b'{"inputs": {"a": [{"b64": "?"}], "b": []}}'),
+        (400, PREDICT, "application/json", json.dumps(instances(jpeg()) | {"inputs": []}).encode()),
         (400, PREDICT, "application/json", b'{"instances": [' + b"{}," * 9999 + b"{}]}"),
         (400, PREDICT, "application/json", b"1" * 9999),
         (413, PREDICT, "application/json", json.dumps(instances(*[b"x"] * 17)).encode()),
