@@ -303,8 +303,7 @@ def _temporary(path: Path, root: Path) -> bool:
     parts = path.relative_to(root).parts
     return path.is_file() and any(
         part.endswith(TEMPORARY)
-        or part.startswith("writing")
-        and part != "writing.json"  # what shards are finished
+        or (part.startswith("writing") and part != "writing.json")  # what shards are finished
         or (part.startswith(".") and not part.endswith(".lock"))
         for part in parts
     )
