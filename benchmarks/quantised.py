@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import data, evaluate, export, predictions, predictor, protocols, runs, splits
+from skincnn import atomic, data, evaluate, export, predictions, predictor, protocols, runs, splits
 
 VARIANTS = [("onnx", "float32"), ("onnx", "int8"), ("litert", "float32"), ("litert", "int8")]
 
@@ -55,7 +55,7 @@ def main() -> None:
         typed.out.mkdir(parents=True, exist_ok=True)
         table.to_csv(typed.out / "exports.csv", index=False)
         about = {"photographs": len(held), "training": run.command, "versions": runs.versions()}
-        runs.write_json(typed.out / "facts.json", about | {"commit": run.info["commit"]})
+        atomic.write_json(typed.out / "facts.json", about | {"commit": run.info["commit"]})
 
 
 if __name__ == "__main__":

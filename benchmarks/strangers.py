@@ -26,7 +26,7 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from skincnn import data, export, images, predictor, protocols, runs, splits, strangers
+from skincnn import atomic, data, export, images, predictor, protocols, runs, splits, strangers
 
 MOST = 150  # pictures of a folder: the largest would else be all that is measured
 SMALLEST = 64  # pixels a side: smaller ones are icons
@@ -268,7 +268,7 @@ def main() -> None:
             "commit": run.info["commit"],
             "versions": runs.versions(),
         }
-        runs.write_json(typed.out / "facts.json", facts)
+        atomic.write_json(typed.out / "facts.json", facts)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from skincnn import (
+    atomic,
     config,
     data,
     evaluate,
@@ -204,7 +205,7 @@ def trained(
     Returns:
         (name, seed) -> its table of predictions.
     """
-    with runs.alone_in(folder):
+    with atomic.alone_in(folder):
         first = next(iter(wanted.values())).replace(protocol="clean")
         photographs = data.usable(index)
         if "fold" not in photographs:
@@ -248,7 +249,8 @@ def _on(settings: config.RunConfig, name: str, changes: Mapping) -> config.RunCo
 
 
 def _keep(table: pd.DataFrame, folder: Path, name: str, draw) -> None:
-    runs.write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f"))
+    atomic.write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f"))
     figure = draw(table).figure
-    figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight")
+    with atomic.writing(folder / f"{name}.png") as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight")
     plt.close(figure)

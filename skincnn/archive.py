@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import config, images
+from skincnn import atomic, config, images
 from skincnn.download import DownloadError, reachable
 
 ADDRESS = "https://api.isic-archive.com"
@@ -211,6 +211,5 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, path)
+    with atomic.writing(path) as temporary:
+        table.to_csv(temporary, index=False)

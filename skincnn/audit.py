@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from skincnn import (
+    atomic,
     data,
     duplicates,
     findings,
     labels,
     official,
     predictions,
-    runs,
     shortcuts,
     sketches,
 )
@@ -79,10 +79,10 @@ class Audit:
         """Write `audit.json` (counts), `findings.csv` and `pairs.csv` into a folder."""
         folder = Path(folder)
         text = json.dumps(self.counts(), indent=1, ensure_ascii=False)
-        runs.write_text(folder / "audit.json", text + "\n")
-        runs.write_text(folder / "findings.csv", self.findings().to_csv(index=False))
+        atomic.write_text(folder / "audit.json", text + "\n")
+        atomic.write_text(folder / "findings.csv", self.findings().to_csv(index=False))
         pairs = self.pairs.to_csv(index=False, float_format="%.4f")
-        runs.write_text(folder / "pairs.csv", pairs)
+        atomic.write_text(folder / "pairs.csv", pairs)
 
 
 def run(index: pd.DataFrame, with_shortcuts: bool = True, progress: bool = True) -> Audit:

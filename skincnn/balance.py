@@ -18,9 +18,6 @@ import io
 import itertools
 import json
 import random
-import shutil
-import time
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +27,7 @@ import PIL
 from PIL import Image
 from tqdm import tqdm
 
-from skincnn import config, images, workers
+from skincnn import atomic, config, images, workers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +35,6 @@ if TYPE_CHECKING:
 # The published recipe: (name of an Augmentor.Pipeline method, its arguments), applied in order.
 OPERATIONS = (("rotate", {"probability": 0.7, "max_left_rotation": 10, "max_right_rotation": 10}),)
 SMALL_JOB = 200  # copies; below, starting processes takes longer than they save
-PARTIAL = ".skincnn-copies-"  # how the name of an unfinished folder begins
-STALE = 3600  # seconds without a new file after which an unfinished folder's run is dead
 FACTS = ["width", "height", "sha256"]  # of each file written
 
 
@@ -174,18 +169,18 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
     paths = data.paths(sources)
     if folder.is_relative_to(Path(index.attrs["root"]).resolve()):
         raise ValueError(f"out={folder}: inside the set, copies would be loaded as photographs")
-    facts = _finished(folder, text, files)
-    if facts is None:
-        already = functools.partial(_finished, folder, text, files)
-        with _appearing(folder, already) as partial:
-            for label in copies["label"].unique():
-                (partial / label).mkdir()
-            tasks = [(str(paths[row]), sources["file"][row], names) for row, names in plan]
-            draw = functools.partial(_draw, folder=partial, steps=steps, seed=seed)
-            facts = pd.DataFrame(_run(draw, tasks, jobs, progress), columns=FACTS)
-            manifest = copies[["file", "augmented_from", "label"]].join(facts)
-            (partial / "request.json").write_text(text, "utf-8")
-            manifest.to_csv(partial / "manifest.csv", index=False)
+    with atomic.alone_in(folder):
+        facts = _finished(folder, text, files)
+        if facts is None:
+            with atomic.writing(folder) as partial:
+                for label in copies["label"].unique():
+                    (partial / label).mkdir(parents=True)
+                tasks = [(str(paths[row]), sources["file"][row], names) for row, names in plan]
+                draw = functools.partial(_draw, folder=partial, steps=steps, seed=seed)
+                facts = pd.DataFrame(_run(draw, tasks, jobs, progress), columns=FACTS)
+                manifest = copies[["file", "augmented_from", "label"]].join(facts)
+                (partial / "request.json").write_text(text, "utf-8")
+                manifest.to_csv(partial / "manifest.csv", index=False)
     copies[FACTS] = facts
     result = pd.concat([index, copies.astype(index.dtypes)], ignore_index=True)
     result.attrs = {**index.attrs, "augmented_root": str(folder)}
@@ -242,29 +237,6 @@ def _finished(folder: Path, request: str, files: list[str]) -> pd.DataFrame | No
     except (OSError, KeyError, ValueError):  # a file is missing, or the manifest is damaged
         return None
     return facts if list(facts["sha256"]) == digests else None
-
-
-@contextlib.contextmanager
-def _appearing(folder: Path, already):
-    """A folder to write to that takes its name when the block ends well, and vanishes if not, or if
-    another process has finished the same meanwhile (`already()` is not None)."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    for left in folder.parent.glob(f"{PARTIAL}*"):  # by killed runs, or by one that is at work
-        with contextlib.suppress(OSError):  # it may get its name or vanish meanwhile
-            if time.time() - max(p.stat().st_mtime for p in [left, *left.iterdir()]) > STALE:
-                shutil.rmtree(left)
-    partial = folder.with_name(PARTIAL + uuid.uuid4().hex)
-    replaced = folder.with_name(partial.name + "-replaced")
-    partial.mkdir()
-    try:
-        yield partial
-        if already() is None:
-            if folder.exists():  # empty or damaged
-                folder.rename(replaced)
-            partial.rename(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(replaced, ignore_errors=True)
 
 
 def _run(draw, tasks: list, jobs: int | None, progress: bool) -> list[tuple[int, int, str]]:

@@ -7,7 +7,6 @@ epoch's number, a checkpoint is a folder renamed when complete, and the one befo
 
 import contextlib
 import json
-import os
 import shutil
 import sys
 import time
@@ -15,6 +14,8 @@ from pathlib import Path
 
 import keras
 import numpy as np
+
+from skincnn import atomic
 
 # Whose progress must survive a restart, by the names of their public attributes.
 _STATEFUL = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.EarlyStopping)
@@ -142,22 +143,19 @@ class Checkpoints(keras.callbacks.Callback):
 
     def _save(self, number: int, improved: bool) -> None:
         place = self.folder / f"epoch_{number:04d}"
-        temporary = self.folder / f"writing_{os.getpid()}"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        self.model.save(temporary / "model.keras")
-        before = self.folder / f"epoch_{number - 1:04d}" / "best.npz"
-        if improved or not before.is_file():
-            np.savez(temporary / "best.npz", *self._best)
-        else:
-            shutil.copyfile(before, temporary / "best.npz")
         states = [
             {name: vars(c)[name] for name in _ATTRIBUTES if name in vars(c)} for c in self.others
         ]
         state = {"history": self.history, "callbacks": states, "stopped": self.stopped}
-        (temporary / "state.json").write_text(json.dumps(state, default=float))
-        shutil.rmtree(place, ignore_errors=True)  # a damaged one that was passed over
-        temporary.rename(place)
+        before = self.folder / f"epoch_{number - 1:04d}" / "best.npz"
+        with atomic.writing(place) as temporary:
+            temporary.mkdir()
+            self.model.save(temporary / "model.keras")
+            if improved or not before.is_file():
+                np.savez(temporary / "best.npz", *self._best)
+            else:
+                shutil.copyfile(before, temporary / "best.npz")
+            (temporary / "state.json").write_text(json.dumps(state, default=float))
         for old in sorted(self.folder.glob("epoch_*"))[:-2]:
             shutil.rmtree(old)
 

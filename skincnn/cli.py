@@ -15,6 +15,7 @@ import typer
 
 from skincnn import (
     __version__,
+    atomic,
     config,
     deploy_cli,
     experiment_cli,
@@ -62,9 +63,11 @@ def main() -> None:
         extra = _EXTRAS.get(str(error.name).partition(".")[0], "train")
         print(f"skincnn: {error.name} is missing: pip install 'skincnn[{extra}]'", file=sys.stderr)
         sys.exit(2)
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        text = " ".join(str(error).split())
-        print(f"skincnn: {text or type(error).__name__}", file=sys.stderr)
+    except Exception as error:
+        foreign = type(error).__module__.startswith("tensorflow")  # has a tree of errors of its own
+        if not foreign and not isinstance(error, (ValueError, OSError, RuntimeError, MemoryError)):
+            raise
+        print(f"skincnn: {atomic.explained(error)}", file=sys.stderr)
         sys.exit(2)
 
 

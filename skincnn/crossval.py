@@ -18,7 +18,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from skincnn import config, data, evaluate, parts, predictions, protocols, runs, splits, train
+from skincnn import (
+    atomic,
+    config,
+    data,
+    evaluate,
+    parts,
+    predictions,
+    protocols,
+    runs,
+    splits,
+    train,
+)
 
 
 def run(
@@ -60,7 +71,7 @@ def run(
         raise ValueError(f"seeds={seeds}: each may stand there once")
     settings = settings.replace(protocol="clean", fold=0, seed=seeds[0])
     folder = Path(folder or default_folder(settings, index))
-    with runs.alone_in(folder):
+    with atomic.alone_in(folder):
         if "fold" not in index:
             index = protocols.grouped(settings, index)
         index = data.against_rest(index, settings.positive)
@@ -179,11 +190,11 @@ def _together(settings, index: pd.DataFrame, folder: Path, tables: list[Path]) -
     whole["data"] = {**kept, "photographs": int(index["fold"].notna().sum()), **given}
     whole["seeds"] = sorted({facts["config"]["seed"] for facts in made.values()})
     whole["folds"] = {stem: facts["table_sha256"] for stem, facts in made.items()}
-    runs.write_json(folder / "config.json", whole)
+    atomic.write_json(folder / "config.json", whole)
     all_folds = pd.concat([predictions.read(table) for table in tables])
     all_folds = all_folds.sort_values(["seed", "file"], ignore_index=True)
     predictions.write(all_folds, folder / "predictions.csv")
     # from the file, as anyone else would: the two can then never disagree
     saved = predictions.read(folder / "predictions.csv")
-    runs.write_json(folder / "metrics.json", evaluate.metrics(saved))
+    atomic.write_json(folder / "metrics.json", evaluate.metrics(saved))
     return runs.Run(folder)

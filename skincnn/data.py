@@ -16,6 +16,7 @@ name travel in `index.attrs` (`root`, `name`), as do files that were passed over
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,7 +24,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import config, folders, images, labelled, labels, official, sample
+from skincnn import atomic, config, folders, images, labelled, labels, official, sample
 from skincnn.labels import ISIC9, OTHER, image_id
 
 NAMES = ("isic9", "sample")
@@ -344,7 +345,7 @@ def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
             new = pd.DataFrame.from_dict(done, orient="index", columns=_FACTS[3:])
             facts = facts.astype(object).combine_first(new)[_FACTS]
             # A file that could not be read has no digest: permissions change without a trace.
-            _save(facts[facts["sha256"].fillna("") != ""], store)
+            remember(facts[facts["sha256"].fillna("") != ""], store)
     kinds = {"file": str, "width": int, "height": int, "sha256": str, "problem": str}
     return facts.astype(kinds)[list(kinds)]
 
@@ -356,11 +357,13 @@ def _stat(root: Path, file: str) -> os.stat_result:
         raise DataError(f"{root / file}: {error.strerror}; the folder changed meanwhile") from None
 
 
-def _save(frame: pd.DataFrame, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    frame.to_csv(temporary, index=False)
-    os.replace(temporary, path)
+def remember(frame: pd.DataFrame, path: Path) -> None:
+    """Keep a table for the next time; where there is no room for it that is told, and no more."""
+    try:
+        with atomic.writing(path) as temporary:
+            frame.to_csv(temporary, index=False)
+    except OSError as error:
+        print(f"not remembered: {atomic.explained(error)}", file=sys.stderr)
 
 
 def _join_metadata(index: pd.DataFrame, path: Path | None) -> pd.DataFrame:

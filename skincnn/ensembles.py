@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skincnn import evaluate, predictions, runs
+from skincnn import atomic, evaluate, predictions, runs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,10 +104,10 @@ def save(folders: "Sequence[Path]", out: Path, how: str = "mean") -> "pd.DataFra
         "data": first["data"],
         "versions": first.get("versions", {}),
     }
-    runs.write_json(out / "config.json", about)
+    atomic.write_json(out / "config.json", about)
     predictions.write(table, out / "predictions.csv")
     # from the file, as anyone else would
-    runs.write_json(
+    atomic.write_json(
         out / "metrics.json", evaluate.metrics(predictions.read(out / "predictions.csv"))
     )
     return weights

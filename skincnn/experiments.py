@@ -7,6 +7,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from skincnn import (
+    atomic,
     audit,
     config,
     crossval,
@@ -61,7 +62,7 @@ def leakage(
     if not 1 <= seeds <= settings.folds:
         raise ValueError(f"seeds={seeds!r}: choose 1…{settings.folds}, each has a clean fold")
     folder = Path(folder or default_folder(index))
-    with runs.alone_in(folder):
+    with atomic.alone_in(folder):
         photographs, dealt = data.usable(index), None
         rows = []
         for turn in range(seeds):  # seed by seed: interrupted, what is there can be compared
@@ -79,10 +80,11 @@ def leakage(
         table = table.sort_values("protocol", key=lambda p: p.map(order), kind="stable")
         table = table.reset_index(drop=True)
         write = {"index": False, "float_format": "%.6f"}
-        runs.write_text(folder / "leakage.csv", table.to_csv(**write))
-        runs.write_text(folder / "summary.csv", summary(table).to_csv(**write))
+        atomic.write_text(folder / "leakage.csv", table.to_csv(**write))
+        atomic.write_text(folder / "summary.csv", summary(table).to_csv(**write))
         figure = plots_compare.leakage(table).figure
-        figure.savefig(folder / "leakage.png", dpi=110, bbox_inches="tight")
+        with atomic.writing(folder / "leakage.png") as temporary:
+            figure.savefig(temporary, dpi=110, bbox_inches="tight")
         plt.close(figure)
     return table
 
@@ -127,7 +129,7 @@ def scoreboards(
     folder = Path(folder or default_folder(index, "scoreboards"))
     found = audit.run(index, with_shortcuts=False, progress=progress)
     clean = audit.clean(found.index)[0]
-    with runs.alone_in(folder):
+    with atomic.alone_in(folder):
         several = {}
         for settings in networks:
             name = settings.preset
@@ -139,9 +141,12 @@ def scoreboards(
             if progress:
                 print(f"{name}:\n{_shares(several[name])}", flush=True)
         table = pd.concat(several, names=["preset", "board"]).reset_index()
-        runs.write_text(folder / "scoreboards.csv", table.to_csv(index=False, float_format="%.6f"))
+        atomic.write_text(
+            folder / "scoreboards.csv", table.to_csv(index=False, float_format="%.6f")
+        )
         figure = plots_compare.networks(table)[0].figure
-        figure.savefig(folder / "scoreboards.png", dpi=110, bbox_inches="tight")
+        with atomic.writing(folder / "scoreboards.png") as temporary:
+            figure.savefig(temporary, dpi=110, bbox_inches="tight")
         plt.close(figure)
     return table
 

@@ -5,8 +5,6 @@ file (see `artefact`): temperature, thresholds, what a stranger is.
 """
 
 import dataclasses
-import os
-import shutil
 import warnings
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from keras import ops
 
 from skincnn import (
     artefact,
+    atomic,
     calibrate,
     download,
     labels,
@@ -85,9 +84,7 @@ def write(
     _refuse(out, kind)
     said = facts(run, weights)
     network = graph(run)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f"writing_{os.getpid()}_{out.name}")  # LiteRT insists on its ending
-    try:
+    with atomic.writing(out) as temporary:
         more = {}
         if kind == "litert" and weights == "int8":
             import tensorflow as tf
@@ -106,13 +103,6 @@ def write(
         if data is not None:
             said = dataclasses.replace(said, strangers=_strangers(model, run, data, progress))
         artefact.seal(temporary, said)
-        if out.is_dir():
-            shutil.rmtree(out)
-        os.replace(temporary, out)
-    finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
     return out
 
 

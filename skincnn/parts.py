@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from skincnn import config, runs
+from skincnn import atomic, config, runs
 
 
 def place(folder: Path, name: str) -> Path:
@@ -36,7 +36,7 @@ def keep(run: runs.Run, table: Path, given: dict) -> None:
     """
     inner = run.folder / "predictions_inner.csv"
     if inner.is_file():
-        runs.write_text(table.with_name(f"{table.stem}_inner.csv"), inner.read_text("utf-8"))
+        atomic.write_text(table.with_name(f"{table.stem}_inner.csv"), inner.read_text("utf-8"))
     _keep(run, run.folder / "predictions.csv", table, given)
 
 
@@ -46,7 +46,7 @@ def keep_inner(run: runs.Run, table: Path, given: dict) -> None:
 
 
 def _keep(run: runs.Run, source: Path, table: Path, given: dict) -> None:
-    runs.write_text(table, source.read_text("utf-8"))
+    atomic.write_text(table, source.read_text("utf-8"))
     history = run.history
     facts = {
         **run.info,
@@ -56,7 +56,7 @@ def _keep(run: runs.Run, source: Path, table: Path, given: dict) -> None:
         "given": given["data"],
         "table_sha256": _digest(table),
     }
-    runs.write_json(table.with_suffix(".json"), facts)
+    atomic.write_json(table.with_suffix(".json"), facts)
 
 
 def folds(folder: Path) -> list[dict]:

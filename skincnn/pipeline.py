@@ -17,7 +17,7 @@ import pandas as pd
 import psutil
 from tqdm import tqdm
 
-from skincnn import config, data, distribute, feed, hair, images
+from skincnn import atomic, config, data, distribute, feed, hair, images
 
 MEMORY_SHARE = 0.4  # of what is free now; beyond that, decoded pixels go to disk
 
@@ -66,15 +66,13 @@ def _on_disk(index: pd.DataFrame, shape: tuple, hair_removal: bool, progress: bo
     key = hashlib.sha256(content.encode()).hexdigest()[:16]
     path = config.local_dir() / "cache" / f"pixels_{key}_{shape[1]}.npy"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.stem}.{os.getpid()}.tmp")
-        try:
+        with atomic.writing(path) as temporary:
             pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+            if hasattr(os, "posix_fallocate"):  # on a full disk a map would end the process
+                with temporary.open("r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, temporary.stat().st_size)
             _decode_into(pixels, index, hair_removal, progress)
             pixels.flush()
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
     return np.load(path, mmap_mode="r")
 
 

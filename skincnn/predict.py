@@ -5,14 +5,13 @@ What computes the probabilities is passed in, so one path from file to table ser
 
 import contextlib
 import csv
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from skincnn import images, labels
+from skincnn import atomic, images, labels
 
 COLUMNS = ("file", "image_id", "group", "label", "split", "fold", "seed")
 # uint8 (B, H, W, 3) -> what is said of each: probabilities (B, classes), or B verdicts
@@ -89,17 +88,13 @@ def answers(
 @contextlib.contextmanager
 def table(path: str | Path, header: Sequence[str]) -> Iterator[Callable[[Sequence], object]]:
     """Write a CSV whole or not at all: in the block, call what it gives with each row."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(header)
-            yield rows.writerow
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        atomic.writing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8") as file,
+    ):
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(header)
+        yield rows.writerow
 
 
 def header(classes: Sequence[str]) -> list[str]:

@@ -6,14 +6,13 @@ column a class (`p_basal_cell_carcinoma`) in the model's class order, 6 digits, 
 """
 
 import csv
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skincnn import labels
+from skincnn import atomic, labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,14 +164,8 @@ def write(frame: "pd.DataFrame", path: str | Path) -> None:
     columns = probability_columns(frame)
     table = frame[[*FACTS, *columns]].copy()
     table[columns] = _rounded(table[columns].to_numpy(np.float64))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A run killed here must not leave half a table under the name of a finished one.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic.writing(path) as temporary:
         table.to_csv(temporary, index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def classes(frame: "pd.DataFrame") -> list[str]:

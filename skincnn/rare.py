@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from skincnn import ablations, config, evaluate, parts, plots_rare, predictions, runs
+from skincnn import ablations, atomic, config, evaluate, parts, plots_rare, predictions
 
 WITH = " with metadata"
 
@@ -96,9 +96,10 @@ def compared(
     table = pd.DataFrame(rows)
     differences = pd.DataFrame([_pair(by_name, a, b) for a, b in _pairs(list(some))])
     for name, one in (("networks", table), ("differences", differences)):
-        runs.write_text(folder / f"{name}.csv", one.to_csv(index=False, float_format="%.6f"))
+        atomic.write_text(folder / f"{name}.csv", one.to_csv(index=False, float_format="%.6f"))
     figure = plots_rare.roc_and_precision(by_name)[0].figure
-    figure.savefig(folder / "roc.png", dpi=110, bbox_inches="tight")
+    with atomic.writing(folder / "roc.png") as temporary:
+        figure.savefig(temporary, dpi=110, bbox_inches="tight")
     plt.close(figure)
     return table, differences
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from skincnn import audit, data, duplicates, findings, images, labels, runs, sketches
+from skincnn import atomic, audit, data, duplicates, findings, images, labels, sketches
 
 THUMB = 112  # pixels a side
 SHOWN = 120  # of a kind; the tables beside the page hold all
@@ -60,7 +60,7 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
     found.save(folder)
     if doubted is not None:
         text = doubted.to_csv(index=False, float_format="%.4f")
-        runs.write_text(folder / "suspicious.csv", text)
+        atomic.write_text(folder / "suspicious.csv", text)
     counts = found.counts()
     lines = findings.headlines(counts)
     pictures = _Pictures(found.index)
@@ -91,7 +91,7 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
         f"<nav>{links}</nav>{''.join(body for *_, body in sections)}</html>\n"
     )
     path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
+    atomic.write_text(path, page)
     return path
 
 

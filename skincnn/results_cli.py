@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from skincnn import options
+from skincnn import atomic, options
 
 results = typer.Typer()
 
@@ -31,7 +31,7 @@ def model_card(
 
     facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
     elsewhere = runs.Run(outside).metrics if outside else None
-    runs.write_text(out, cards.card(run, facts, elsewhere))
+    atomic.write_text(out, cards.card(run, facts, elsewhere))
     print(out)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from skincnn import (
+    atomic,
     config,
     corruptions,
     data,
@@ -75,9 +76,10 @@ def curves(
     table = table.sort_values(["model", "kind", "strength"], ignore_index=True)
     if folder:
         text = table.to_csv(index=False, float_format="%.6f")
-        runs.write_text(Path(folder) / "robustness.csv", text)
+        atomic.write_text(Path(folder) / "robustness.csv", text)
         figure = plots_compare.robustness(table).flat[0].figure
-        figure.savefig(Path(folder) / "robustness.png", dpi=110, bbox_inches="tight")
+        with atomic.writing(Path(folder) / "robustness.png") as temporary:
+            figure.savefig(temporary, dpi=110, bbox_inches="tight")
         plt.close(figure)
     return table
 

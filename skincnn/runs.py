@@ -14,17 +14,13 @@
 `metrics.json` is written last: a run with it is finished.
 """
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -292,39 +288,6 @@ def differences(saved: dict, wanted: dict) -> list[str]:
     if "weights_sha256" in old and "weights_sha256" in new:  # a finished run needs its file no more
         labels["weights_sha256"] = "the file of weights"
     return found + [f"{label} changed" for key, label in labels.items() if old.get(key) != new[key]]
-
-
-@contextlib.contextmanager
-def alone_in(folder: Path):
-    """Hold a folder that is written: a second process waits, and then finds it done."""
-    digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
-    import filelock  # who only reads runs does not need it
-
-    path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"Another process writes in {folder}: waiting for it.", file=sys.stderr)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def write_json(path: Path, content: dict) -> None:
-    """Write a dictionary whole or not at all, readable by people."""
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 def versions() -> dict:

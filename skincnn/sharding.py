@@ -11,7 +11,6 @@ evenly over them. Interrupted, the same call goes on after the last finished sha
 import contextlib
 import functools
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from skincnn import data, download, images, labels, person, runs, shards, splits, workers
+from skincnn import atomic, data, download, images, labels, person, shards, splits, workers
 
 FEW = 64  # photographs a process; for fewer it is not worth starting
 
@@ -75,10 +74,8 @@ def write(
         "jpeg": images.JPEG,
         "decoder": images.DECODER,
     }
-    with runs.alone_in(out):
+    with atomic.alone_in(out):
         done = _finished(out, request)
-        for left in out.glob(".train*"):  # of a writer that was killed
-            left.unlink()
         if done is None:  # whole
             (out / shards.WRITING).unlink(missing_ok=True)
             return out
@@ -92,7 +89,7 @@ def write(
         places = [path for part in todo.values() for path in data.paths(part)]
         left = len(places)
         # before the first shard: one that is not noted yet must not read as a stranger's
-        runs.write_json(out / shards.WRITING, {"request": request, "shards": done})
+        atomic.write_json(out / shards.WRITING, {"request": request, "shards": done})
         with contextlib.ExitStack() as stack:
             bar = stack.enter_context(_bar(len(rows), len(rows) - left, progress))
             encoded = iter(
@@ -107,9 +104,9 @@ def write(
             )
             for name, part in todo.items():
                 done[name] = _shard(part, out / name, size, encoded, bar)
-                runs.write_json(out / shards.WRITING, {"request": request, "shards": done})
+                atomic.write_json(out / shards.WRITING, {"request": request, "shards": done})
         aside = data.set_aside(index)
-        runs.write_json(
+        atomic.write_json(
             out / shards.MANIFEST,
             {
                 "set": index.attrs.get("name", ""),
@@ -186,22 +183,17 @@ def _planned(rows: pd.DataFrame, count: int, seed: int) -> list[pd.DataFrame]:
 
 def _shard(rows: pd.DataFrame, path: Path, size: int, encoded: Iterator[bytes], bar) -> dict:
     """Write one shard under a temporary name, then rename it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with atomic.writing(path) as temporary:
         with tf.io.TFRecordWriter(str(temporary)) as file:
             for row in rows.to_dict("records"):
                 file.write(_example(row, next(encoded), size))
                 bar.update()
-        facts = {
+        return {
             "records": len(rows),
             "bytes": temporary.stat().st_size,
             "sha256": shards.digest(str(temporary)),
             "classes": rows["label"].value_counts().sort_index().to_dict(),
         }
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return facts
 
 
 def _example(row: dict, content: bytes, size: int) -> bytes:

@@ -214,10 +214,7 @@ def _shard(path: str, said: dict) -> pd.DataFrame:
         rows += pool.map(facts, batch)
     table = pd.DataFrame(rows, columns=_KEPT)
     table[person.COLUMNS] = person.read(table)
-    store.parent.mkdir(parents=True, exist_ok=True)
-    temporary = store.with_name(f"{store.name}.{os.getpid()}.tmp")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, store)
+    data.remember(table, store)
     return table
 
 

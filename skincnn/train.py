@@ -15,6 +15,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from skincnn import (
+    atomic,
     backbones,
     checkpoints,
     config,
@@ -65,7 +66,7 @@ def fit(
     if not distribute.first():  # the lock is the first process's; this one reads and computes only
         return _fit(settings, protocols.prepare(settings, index, False), folder, 0, False)
     index = protocols.prepare(settings, index, verbose not in (0, "0"))
-    with runs.alone_in(folder):
+    with atomic.alone_in(folder):
         return _fit(settings, index, folder, verbose, tensorboard)
 
 
@@ -115,7 +116,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
             show,
         )
     if distribute.first():
-        runs.write_json(folder / "config.json", wanted)
+        atomic.write_json(folder / "config.json", wanted)
 
     state = _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard)
     del training
@@ -123,7 +124,8 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
         distribute.wait_for(folder / "metrics.json")
         return run
     model = _final(settings, len(classes), state.best_weights)
-    _save_model(model, folder / "model.keras")
+    with atomic.writing(folder / "model.keras") as temporary:
+        model.save(temporary)
     wanted["parameters"] = model.count_params()
     held_out, test = splits.held_out(index, fold), splits.test(index)
     if len(test):
@@ -137,7 +139,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     epochs = sum(row["seconds"] for row in state.history[state.found :])
     beside = time.perf_counter() - began - epochs
     wanted["minutes_beside"] = round(beside / 60, 2)
-    runs.write_json(folder / "config.json", wanted)
+    atomic.write_json(folder / "config.json", wanted)
     _score(answers, folder, "")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     vars(run).pop("info", None)  # read again: config.json is new
@@ -158,7 +160,7 @@ def fit_or_load(
     """
     folder = Path(folder or default_folder(settings, index))
     index = protocols.prepare(settings, index, verbose not in (0, "0"))
-    with runs.alone_in(folder):
+    with atomic.alone_in(folder):
         if (folder / "config.json").is_file():
             saved = runs.Run(folder).info
             wanted = runs.describe(settings, index, data.classes(index), settings.precision)
@@ -216,7 +218,7 @@ def _train(settings, wanted, training, before, chooser, folder, verbose, tensorb
 
     def save_history(history: list[dict]) -> None:
         text = pd.DataFrame(history).to_csv(index=False, float_format="%.6g")
-        runs.write_text(folder / "history.csv", text)
+        atomic.write_text(folder / "history.csv", text)
 
     state = checkpoints.Checkpoints(
         folder / "checkpoints",
@@ -310,12 +312,6 @@ def _final(settings: config.RunConfig, classes: int, weights: list[np.ndarray]) 
     return model
 
 
-def _save_model(model: keras.Model, path: Path) -> None:
-    temporary = path.with_name("writing.keras")  # Keras insists on the ending
-    model.save(temporary)
-    temporary.replace(path)
-
-
 def _answer(model, source, rows, classes, settings, show: bool) -> pd.DataFrame:
     """Predictions for what a source shows: means over as many views as the settings say."""
     answers = np.empty((len(rows), len(classes)), np.float32)
@@ -336,4 +332,4 @@ def _score(table: pd.DataFrame, folder: Path, suffix: str) -> None:
     predictions.write(table, folder / f"predictions{suffix}.csv")
     # from the file, as anyone else would: the two can then never disagree
     saved = predictions.read(folder / f"predictions{suffix}.csv")
-    runs.write_json(folder / f"metrics{suffix}.json", evaluate.metrics(saved))
+    atomic.write_json(folder / f"metrics{suffix}.json", evaluate.metrics(saved))

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, duplicates, feed, images, runs, sketches
+from skincnn import atomic, config, data, duplicates, feed, images, runs, sketches
 
 HEAD_RATE = 1e-3
 HEAD_ROWS = 20_000  # at most, whose features are computed for the classifier: 100 MB
@@ -129,7 +129,7 @@ def without_relatives(other: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     key = hashlib.sha256("\n".join([str(images.DECODER), *fingerprints]).encode()).hexdigest()
     store = config.local_dir() / "cache" / f"strangers_{key[:16]}.txt"
     if not store.is_file():  # every fold and every seed asks
-        runs.write_text(store, "\n".join(_strangers(other, index)))
+        atomic.write_text(store, "\n".join(_strangers(other, index)))
     kept = other["file"].isin(store.read_text("utf-8").split("\n"))
     return other[kept].reset_index(drop=True)
 

@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 
-from skincnn import audit, data, evaluate, official, predictions, protocols, runs, splits
+from skincnn import atomic, audit, data, evaluate, official, predictions, protocols, runs, splits
 
 
 def plain_audit(patch):
@@ -32,8 +32,8 @@ def fit(patch):
         asked.append(settings)
         ready, classes = protocols.prepare(settings, index, progress=False), data.classes(index)
         facts = runs.describe(settings, ready, classes, "float32")
-        runs.write_json(folder / "config.json", facts | {"parameters": 1234})
-        runs.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
+        atomic.write_json(folder / "config.json", facts | {"parameters": 1234})
+        atomic.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
         parts = {"": splits.held_out(ready, settings.fold)}
         if "inner" in ready:
             parts["_inner"] = splits.validation(ready, settings.fold)
@@ -45,7 +45,7 @@ def fit(patch):
                 rows, rng.dirichlet(np.ones(len(classes)), len(rows)), classes, settings.seed
             )
             predictions.write(table, folder / f"predictions{suffix}.csv")
-        runs.write_json(folder / "metrics.json", evaluate.metrics(table))
+        atomic.write_json(folder / "metrics.json", evaluate.metrics(table))
         (folder / "model.keras").touch()
         return runs.Run(folder)
 

@@ -1,7 +1,6 @@
 """Copies come from training photographs only, say from which, and are the same every time."""
 
 import hashlib
-import os
 import random
 import subprocess
 import sys
@@ -276,16 +275,6 @@ def test_an_interrupted_run_leaves_nothing(index, tmp_path, monkeypatch, error):
         balance.add(index, 6, out=tmp_path / "out" / "copies", **QUIET)
     assert len(done) == 5 and random.getstate() == state
     assert files_below(tmp_path / "out") == []
-
-
-def test_what_a_killed_run_left_is_removed(index, tmp_path):
-    dead, alive = (tmp_path / f"{balance.PARTIAL}{name}" for name in ("dead", "alive"))
-    for folder in (dead, alive):
-        (folder / "nevus").mkdir(parents=True)
-    for folder in (dead / "nevus", dead):
-        os.utime(folder, (0, 0))
-    balance.add(index, 2, out=tmp_path / "out", **QUIET)
-    assert not dead.exists() and alive.exists()
 
 
 def test_a_script_needs_no_guard_and_is_not_run_again(index, tmp_path):

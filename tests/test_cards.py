@@ -3,7 +3,7 @@
 import pandas as pd
 import tables
 
-from skincnn import cards, config, evaluate, predictions, runs
+from skincnn import atomic, cards, config, evaluate, predictions
 
 
 def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
@@ -19,10 +19,10 @@ def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
         "versions": {"keras": "3.15.1"},
         "pretrained": {"photographs": 7000},
     }
-    runs.write_json(tmp_path / "run/config.json", info)
+    atomic.write_json(tmp_path / "run/config.json", info)
     people = table[["file"]].assign(skin_tone=["light", "dark", ""] * 100)
     people["lesion_id"] = ["L1", "L2", ""] * 100
-    runs.write_text(tmp_path / "run/note.md", "A figure was seen before.\n")
+    atomic.write_text(tmp_path / "run/note.md", "A figure was seen before.\n")
     text = cards.card(tmp_path / "run", people)
     metrics = evaluate.metrics(predictions.read(tmp_path / "run/predictions.csv"))
     assert evaluate.summary(metrics) in text

@@ -14,7 +14,7 @@ import stand_ins
 from PIL import Image
 from tables import make
 
-from skincnn import cli, config, evaluate, options, predictions, runs, sample
+from skincnn import atomic, cli, config, evaluate, options, predictions, sample
 
 GOOD, PROBLEMS, BAD = 0, 1, 2
 SMALL = ("--preset", "two_conv", "--image-size", "32", "--epochs", "1", "--batch-size", "8")
@@ -506,11 +506,11 @@ def kept(folder, seed, **more):
     """What a cross-validation leaves, of drawn predictions."""
     table = make(60, seed=seed, fold=0, split="train")
     predictions.write(table, folder / "predictions.csv")
-    runs.write_json(folder / "metrics.json", evaluate.metrics(table))
+    atomic.write_json(folder / "metrics.json", evaluate.metrics(table))
     facts = {"name": "drawn", "rows_sha256": "a" * 64, "pixels_sha256": "b" * 64}
     info = {"config": config.preset("compact").asdict(), "classes": predictions.classes(table)}
     info |= {"data": facts, "precision_used": "float32"}
-    runs.write_json(folder / "config.json", info)
+    atomic.write_json(folder / "config.json", info)
     return folder
 
 

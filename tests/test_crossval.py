@@ -7,6 +7,7 @@ import pytest
 import sklearn.metrics
 
 from skincnn import (
+    atomic,
     checkpoints,
     config,
     crossval,
@@ -143,9 +144,9 @@ def test_side_by_side_with_the_minutes_of_all_folds(index, home, tmp_path, asked
     answers = answers.rename(columns={f"p_{one}": "p_melanoma", f"p_{other}": "p_nevus"})
     answers = answers.replace({"label": {one: "melanoma", other: "nevus"}})
     predictions.write(answers, both / "predictions.csv")
-    runs.write_json(both / "metrics.json", run.metrics)
+    atomic.write_json(both / "metrics.json", run.metrics)
     members = [{"folder": "../one"}, {"folder": "../one"}]
-    runs.write_json(both / "config.json", {"members": members})
+    atomic.write_json(both / "config.json", {"members": members})
     table = crossval.table([run, runs.Run(both)])
     assert list(table.index) == ["one", "both"]
     assert list(table["minutes"]) == [24, 48], "two folds of ten, and 1.5 + 2.5 before, each once"

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 import stand_ins
 
-from skincnn import artefact, calibrate, config, data, export, models, person, predictor, runs
+from skincnn import (
+    artefact,
+    atomic,
+    calibrate,
+    config,
+    data,
+    export,
+    models,
+    person,
+    predictor,
+    runs,
+)
 
 SIZE = 32
 
@@ -55,7 +66,7 @@ def diagnoses(run, folder, n=200):
     """The run as if its classes were diagnoses, with an inner part worth fitting to."""
     names = ["melanoma", "nevus", "squamous cell carcinoma"]
     info = json.loads((run.folder / "config.json").read_text()) | {"classes": names}
-    runs.write_json(folder / "config.json", info)
+    atomic.write_json(folder / "config.json", info)
     (folder / "metrics.json").write_bytes((run.folder / "metrics.json").read_bytes())
     rng = np.random.default_rng(0)
     rows = export.pd.DataFrame({"label": rng.choice(names, n)})
@@ -123,7 +134,7 @@ def test_metadata_is_unknown_in_an_export(small_run, pixels, tmp_path):
     run = runs.Run(tmp_path)
     info = json.loads((small_run.folder / "config.json").read_text())
     info["config"] |= {"metadata": True, "views": 1}
-    runs.write_json(tmp_path / "config.json", info)
+    atomic.write_json(tmp_path / "config.json", info)
     (tmp_path / "metrics.json").write_bytes((small_run.folder / "metrics.json").read_bytes())
     models.build("two_conv", 3, SIZE, seed=3, people=person.WIDTH).save(tmp_path / "model.keras")
     path = export.write(run, out=tmp_path / "m.onnx")

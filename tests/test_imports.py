@@ -17,6 +17,7 @@ HEAVY = ("pandas", "sklearn", "scipy", "matplotlib", "keras", "tensorflow", "jax
 LAYERS = (
     {"config", "labels", "limits", "pretrained", "workers"},  # standard library
     {
+        "atomic",
         "images",
         "hair",
         "views",
@@ -102,6 +103,9 @@ LAYERS = (
 )
 # Within a row only these, so that no two modules need each other.
 WITHIN = {
+    ("data", "atomic"),
+    ("archive", "atomic"),
+    ("balance", "atomic"),
     ("structures", "textures"),
     ("dermoscopy", "textures"),
     ("dermoscopy", "structures"),

@@ -3,7 +3,7 @@
 import pytest
 import tables
 
-from skincnn import config, parts, predictions, runs
+from skincnn import atomic, config, parts, predictions, runs
 
 SETTINGS = config.preset("two_conv")
 
@@ -20,8 +20,8 @@ def part(tmp_path):
     predictions.write(tables.make(20), folder / "predictions.csv")
     predictions.write(tables.make(9), folder / "predictions_inner.csv")
     info = {**given(rows="with copies"), "precision_used": "float32"}
-    runs.write_json(folder / "config.json", info)
-    runs.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
+    atomic.write_json(folder / "config.json", info)
+    atomic.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
     table = tmp_path / "whole" / "fold0_seed7.csv"
     assert not parts.done(table, given())
     parts.keep(runs.Run(folder), table, given())

@@ -5,7 +5,7 @@ import shlex
 import pytest
 import typer.testing
 
-from skincnn import cli, config, crossval, options, runs, train
+from skincnn import atomic, cli, config, crossval, options, runs, train
 
 PUBLISHED = sorted(path.parent.name for path in config.runs_dir().glob("*/config.json"))
 
@@ -35,7 +35,7 @@ def test_a_run_tells_the_command_that_makes_it_again(changes, seeds, tmp_path, m
     settings = config.preset("transfer_dermoscopy", **changes)
     info = {"config": settings.asdict(), "classes": [], "precision_used": "float32"}
     info |= {"data": {"name": "isic9"}} | ({"seeds": [*range(seeds)]} if seeds else {})
-    runs.write_json(tmp_path / "config.json", info)
+    atomic.write_json(tmp_path / "config.json", info)
     words = shlex.split(runs.Run(tmp_path).command)
     asked = {}
 

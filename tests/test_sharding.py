@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skincnn import data, images, runs, shardcheck, sharding, shards, stream, tfrecords
+from skincnn import atomic, data, images, shardcheck, sharding, shards, stream, tfrecords
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_a_process_killed_outright_leaves_no_half_shard(tiny, tmp_path):
 
 def test_a_writer_killed_before_its_first_shard_is_noted_goes_on(index, tmp_path, monkeypatch):
     whole = contents(write(index, tmp_path / "whole"))
-    write_json = runs.write_json
+    write_json = atomic.write_json
 
     def killed(path, content):
         if content["shards"]:
@@ -123,7 +123,7 @@ def test_a_writer_killed_before_its_first_shard_is_noted_goes_on(index, tmp_path
         write_json(path, content)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(runs, "write_json", killed)
+        patch.setattr(atomic, "write_json", killed)
         write(index, tmp_path / "set")
     assert list((tmp_path / "set").glob("train*"))
     assert contents(write(index, tmp_path / "set")) == whole
@@ -166,7 +166,8 @@ def test_what_a_killed_writer_left_is_removed(index, tmp_path):
     place = write(index, tmp_path / "set")
     whole = contents(place)
     (place / "writing.json").write_text("{}")
-    (place / ".train0-10.tfrec.123").write_bytes(b"half")
+    shard = min(place.glob("train*"))
+    shard.rename(place / f"{atomic._mine(999999999)}{shard.name}")
     assert contents(write(index, place)) == whole
 
 

@@ -16,6 +16,7 @@ import pytest
 import stand_ins
 
 from skincnn import (
+    atomic,
     checkpoints,
     config,
     data,
@@ -213,9 +214,9 @@ def test_damaged_weights_are_named(tmp_path, content):
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path):
-    runs.write_json(tmp_path / "a.json", {"a": 1})
+    atomic.write_json(tmp_path / "a.json", {"a": 1})
     with pytest.raises(TypeError):
-        runs.write_json(tmp_path / "a.json", {"a": object()})
+        atomic.write_json(tmp_path / "a.json", {"a": object()})
     assert json.loads((tmp_path / "a.json").read_text()) == {"a": 1}
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
@@ -482,7 +483,7 @@ def test_killed_between_training_and_scoring_needs_no_more_training(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_save_model", killed)
+        patch.setattr(train, "_final", killed)
         with pytest.raises(KeyboardInterrupt):
             train.fit(SMALL, index, tmp_path / "run", verbose=0)
     monkeypatch.setattr(keras.Model, "fit", killed)
