@@ -1,15 +1,16 @@
 """From files to verdicts: a few threads decode, one asks the network, nobody waits for nothing."""
 
 import asyncio
+import contextlib
 import io
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
 
-from skincnn import gcp, images, uploads, verdict
+from skincnn import artefact, gcp, images, uploads, verdict
 from skincnn.batching import Batcher, Busy
 from skincnn.limits import Limits, Refused
 
@@ -26,7 +27,7 @@ class Answerer:
     """
 
     def __init__(self, predictor, limits: Limits, seen: Callable[[int], object]):
-        self.facts = predictor.facts
+        self._predictor = predictor
         places = limits.places + limits.overlays * limits.batch
         self.batcher = Batcher(
             predictor.verdicts, limits.batch, places, seen, of_all=(gcp.CloudError,)
@@ -36,6 +37,25 @@ class Answerer:
         self._large = ThreadPoolExecutor(1, "decode-large")
         self._overlays = ThreadPoolExecutor(limits.overlays, "overlay")
         self._taken = self._drawn = self._heavy = 0
+
+    @property
+    def facts(self) -> artefact.Facts:
+        """Of the model, which in the cloud may be replaced meanwhile."""
+        return self._predictor.facts
+
+    @contextlib.contextmanager
+    def one_model(self) -> Iterator[artefact.Facts]:
+        """What is asked in the block is answered by one kind of model, that of the facts given.
+
+        Raises:
+            Refused: another one has taken its place (503).
+        """
+        before = self.facts
+        try:
+            yield before
+        finally:
+            if not self.facts.alike(before):
+                raise Refused(503, "The model was replaced just now. Try again.", 1) from None
 
     async def apart(self, function: Callable, *arguments):
         """Call a function in one of the threads that decode."""
@@ -73,15 +93,15 @@ class Answerer:
         Raises:
             Refused: it cannot be used, or there is no such class (422); too many at a time (503).
         """
-        if label is not None and label not in self.facts.classes:
-            raise Refused(422, f"There is no class {label!r}: {', '.join(self.facts.classes)}.")
         if self._drawn >= 2 * self._limits.overlays:
             raise Refused(503, "Too many overlays are being made. Try again in a moment.", 5)
         self._drawn += 1
         try:
-            pixels = await self._pixels(data, asyncio.Lock())
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._overlays, self._overlay, pixels, label)
+            with self.one_model() as facts:
+                number = None if label is None else _number(label, facts.classes)
+                pixels = await self._pixels(data, asyncio.Lock())
+                loop = asyncio.get_running_loop()
+                return await loop.run_in_executor(self._overlays, self._overlay, pixels, number)
         except images.ImageProblem as problem:
             raise Refused(422, sentence(problem)) from None
         except Busy:
@@ -130,7 +150,7 @@ class Answerer:
         claimed = uploads.check(data, self._limits)
         return None if claimed > self._limits.large_pixels else self._decode(data)
 
-    def _overlay(self, pixels: np.ndarray, label: str | None) -> bytes:
+    def _overlay(self, pixels: np.ndarray, number: int | None) -> bytes:
         from skincnn import occlusion
 
         def classify(some: np.ndarray) -> np.ndarray:
@@ -140,15 +160,18 @@ class Answerer:
                 told += self.batcher.submit(some[start : start + self._limits.batch]).result()
             return np.array([answer.probabilities for answer in told])
 
-        number = (
-            int(classify(pixels[None])[0].argmax())
-            if label is None
-            else self.facts.classes.index(label)
-        )
+        if number is None:
+            number = int(classify(pixels[None])[0].argmax())
         drawn = occlusion.overlay(pixels, occlusion.heat(classify, pixels, number))
         stream = io.BytesIO()
         Image.fromarray(drawn).save(stream, "PNG")
         return stream.getvalue()
+
+
+def _number(label: str, classes: list[str]) -> int:
+    if label not in classes:
+        raise Refused(422, f"There is no class {label!r}: {', '.join(classes)}.")
+    return classes.index(label)
 
 
 def _no_answer(error: gcp.CloudError) -> Refused:

@@ -69,6 +69,10 @@ class Facts:
         for name in (name for name, is_wrong in wrong.items() if is_wrong):
             raise ValueError(f"{name}: {str(getattr(self, name))[:60]} is nothing it can be")
 
+    def alike(self, other: "Facts") -> bool:
+        """Whether one model may take another's place unnoticed: by what goes in and comes out."""
+        return (self.classes, self.image_size) == (other.classes, other.image_size)
+
 
 def kind(path: str | Path) -> str:
     """Which of `FORMATS` a path is, by its ending; a folder is a SavedModel.

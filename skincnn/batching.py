@@ -24,7 +24,8 @@ class Batcher:
         most: photographs a call.
         places: photographs that may wait.
         seen: told the size of each batch.
-        of_all: errors that no single photograph is to blame for: nobody is asked about alone then.
+        of_all: errors that no single photograph is to blame for: nobody is asked about alone then,
+            and who waits is told too, instead of waiting for the same to happen again.
 
     Example:
         batcher = Batcher(predictor.verdicts)
@@ -96,7 +97,7 @@ class Batcher:
             try:
                 self._tell(batch)
             except self._of_all as error:
-                for _, future in batch:
+                for _, future in [*batch, *self._all()]:
                     future.set_exception(error)
             except Exception:
                 # One photograph may have broken the call: the others are not to suffer for it.
@@ -117,6 +118,11 @@ class Batcher:
                     size += len(pixels)
             # All of them may have been cancelled: an empty batch would end the work.
             return batch if batch or self._closed else self._next()
+
+    def _all(self) -> list:
+        with self._change:
+            waiting, self._waiting = self._waiting, collections.deque()
+        return [one for one in waiting if one[1].set_running_or_notify_cancel()]
 
     def _tell(self, batch: list) -> None:
         answers = iter(self._answer(np.concatenate([pixels for pixels, _ in batch])))

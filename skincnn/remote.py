@@ -1,7 +1,7 @@
 """An endpoint of Vertex AI that answers as a model on this machine would.
 
-Only google-auth is needed. Its credentials come from the environment, go to the region's own host
-and follow no redirect.
+Needs google-auth and google-api-core, nothing else of Google's. Credentials come from the
+environment, go to the region's own host and follow no redirect.
 """
 
 import base64
@@ -21,19 +21,22 @@ from skincnn.verdict import Verdict
 
 HOST_VARIABLE = "CLOUDSDK_API_ENDPOINT_OVERRIDES_AIPLATFORM"  # a stand-in's, as gcloud calls it
 AT_ONCE = 8  # photographs a request
+ANSWER_SECONDS = 20  # for those: more than any network here needs, and others may be waiting
 REQUEST_BYTES = 1_400_000  # a public endpoint takes 1.5 MB; the rest is room for what is around
 _MARK = "skincnn facts: "
 _NAME = re.compile(r"projects/[^/]+/locations/(?P<region>[a-z0-9-]+)/endpoints/[^/]+")
 
 
 class Remote:
-    """An endpoint that `skincnn deploy` set up, with the face of `predictor.Predictor`.
+    """An endpoint that `skincnn deploy` set up, asked like a `predictor.Predictor`.
 
     Photographs are scaled here, and travel without loss: the answers are those of the model itself.
+    What it says of itself, `facts`, is read again once another model answers. To be used by one
+    thread at a time.
 
     Args:
         name: `projects/PROJECT/locations/REGION/endpoints/ID`.
-        patience: seconds in which a broken connection is tried again.
+        patience: seconds in which a broken connection is tried again; None for `gcp.PATIENCE`.
 
     Raises:
         gcp.CloudError: no such endpoint or none of ours, no credentials, or no network.
@@ -52,17 +55,26 @@ class Remote:
                 "`skincnn deploy` prints it"
             )
         self.name, self._rest = name, Rest(host(match["region"]), patience)
-        self.facts = self._facts()
+        self._deployed, self.facts = self._told()
 
     def verdicts(self, pixels: np.ndarray) -> list[Verdict]:
         """Answers to photographs at the model's size, uint8 (N, S, S, 3).
 
         Raises:
-            gcp.CloudError: the endpoint cannot be reached, refuses them, or answers otherwise.
+            gcp.CloudError: the endpoint cannot be reached, refuses them, or answers otherwise; or
+                has another model by now, of other classes or another size: ask again.
         """
+        size = self.facts.image_size
+        if pixels.shape[1:] != (size, size, 3):
+            raise gcp.CloudError(
+                f"{self.name}: its model takes {size} × {size} pixels, not {pixels.shape[1:]}: if "
+                "it was replaced, ask again"
+            )
         found = []
         for instances in _requests(pixels):
-            answer = self._rest.post(f"{self.name}:predict", {"instances": instances})
+            asked = {"instances": instances}
+            answer = self._rest.post(f"{self.name}:predict", asked, ANSWER_SECONDS)
+            self._follow(str(answer.get("deployedModelId", self._deployed)))
             try:
                 told = [self._verdict(one) for one in answer["predictions"]]
                 if len(told) != len(instances):
@@ -89,18 +101,37 @@ class Remote:
         """
         return self.verdicts(self.pixels(source)[None])[0]
 
-    def _facts(self) -> artefact.Facts:
-        """What the model says of itself: its description, where it is registered."""
+    def _follow(self, number: str) -> None:
+        """See to it that `facts` are of the deployed model that answered."""
+        if number == self._deployed:
+            return
+        before = self.facts
+        self._deployed, self.facts = self._told(number)
+        if not self.facts.alike(before):
+            raise gcp.CloudError(
+                f"{self.name}: another model is there now, of other classes or another image "
+                "size: ask again"
+            )
+
+    def _told(self, number: str = "") -> tuple[str, artefact.Facts]:
+        """A deployed model's number, and what it says of itself: its description in the registry.
+
+        Args:
+            number: "" for the one that is asked most.
+        """
         endpoint = self._rest.get(self.name)
         split = endpoint.get("trafficSplit") or {}
         there = {one["id"]: one for one in endpoint.get("deployedModels", [])}
         if not there or not split:
             raise gcp.CloudError(f"{self.name}: no model is deployed there: skincnn deploy")
-        one = there[max(split, key=split.get)]
+        number = number or max(split, key=split.get)
+        if number not in there:
+            raise gcp.CloudError(f"{self.name}: its model was replaced just now: ask again")
+        one = there[number]
         version = one.get("modelVersionId", "")
         name = one["model"].partition("@")[0] + (f"@{version}" if version else "")
         try:
-            return facts(self._rest.get(name).get("description", ""))
+            return number, facts(self._rest.get(name).get("description", ""))
         except ValueError:
             raise gcp.CloudError(
                 f"{self.name}: its model was not deployed by skincnn: {name}"
@@ -120,7 +151,7 @@ class Rest:
 
     Args:
         place: the host, see `host`.
-        patience: seconds in which it is; None for `gcp.PATIENCE`.
+        patience: seconds in which they are; None for `gcp.PATIENCE`.
     """
 
     def __init__(self, place: str, patience: float | None = None):
@@ -128,20 +159,26 @@ class Rest:
         self.host, self.credentials = place, gcp.credentials(place)
         self._session, self._patience = gcp.session(place, self.credentials), patience
 
-    def get(self, name: str) -> dict:
+    def get(self, name: str, **query: str) -> dict:
         """What a resource is."""
-        return self._ask("GET", name)
+        return self._ask("GET", name, 60, params=query)
 
-    def post(self, name: str, content: dict) -> dict:
-        """The answer to a call that changes nothing: it may be made twice."""
-        return self._ask("POST", name, content)
+    def post(self, name: str, content: dict, seconds: float = 60) -> dict:
+        """The answer to a call that changes nothing: it may be made twice.
 
-    def _ask(self, method: str, name: str, content: dict | None = None) -> dict:
+        Args:
+            name: of the resource, with the call's.
+            content: as JSON has it.
+            seconds: to wait for the answer.
+        """
+        return self._ask("POST", name, seconds, json=content)
+
+    def _ask(self, method: str, name: str, seconds: float, **sent) -> dict:
         from google.api_core import exceptions
 
         def once():
             answer = self._session.request(
-                method, f"{self.host}/v1/{name}", json=content, timeout=gcp.timeout(60)
+                method, f"{self.host}/v1/{name}", timeout=gcp.timeout(seconds), **sent
             )
             if answer.status_code != 200:
                 raise exceptions.from_http_response(answer)

@@ -65,8 +65,7 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     counts = Counts()
     answerer = Answerer(predictor, settings.limits, counts.batches.observe)
-    facts, limits = predictor.facts, settings.limits
-    name = settings.name or facts.name
+    limits, name = settings.limits, settings.name or predictor.facts.name
     bodies = uploads.Bodies(limits)
     counts.waiting.set_function(lambda: answerer.batcher.waiting)
     counts.bodies.set_function(lambda: bodies.held)
@@ -91,8 +90,10 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
         return body, request.headers.get("content-type", "")
 
     async def answered(files: list[bytes]) -> list[dict]:
+        with answerer.one_model() as facts:
+            answers = await answerer.verdicts(files)
         told = []
-        for answer in await answerer.verdicts(files):
+        for answer in answers:
             good = not isinstance(answer, images.ImageProblem)
             counts.photographs.labels("answered" if good else "refused").inc()
             told.append(prediction(answer, facts.classes) if good else {"error": sentence(answer)})
@@ -134,12 +135,12 @@ def create(predictor, settings: Settings | None = None) -> FastAPI:
 
     async def metadata() -> Response:
         return JSONResponse(
-            {"model_spec": {"name": name, "version": VERSION}, "metadata": about(facts)}
+            {"model_spec": {"name": name, "version": VERSION}, "metadata": about(predictor.facts)}
         )
 
     async def model() -> Response:
         takes = {"file_bytes": limits.file_bytes, "files": limits.files}
-        return JSONResponse({"name": name, **about(facts), "limits": takes})
+        return JSONResponse({"name": name, **about(predictor.facts), "limits": takes})
 
     async def metrics() -> Response:
         return Response(generate_latest(counts.registry), media_type=CONTENT_TYPE_LATEST)

@@ -266,10 +266,14 @@ class _Vertex:
 
     def _settle(self) -> None:
         """Wait for what an interrupted call has begun at the endpoint."""
-        listed = self._rest.get(f"{self.place.endpoint}/operations")
-        for operation in listed.get("operations", []):
-            if not operation.get("done"):
-                self._wait(operation["name"], failing=False)
+        page = {}
+        while page is not None:
+            listed = self._rest.get(f"{self.place.endpoint}/operations", **page)
+            for operation in listed.get("operations", []):
+                if not operation.get("done"):
+                    self._wait(operation["name"], failing=False)
+            token = listed.get("nextPageToken")
+            page = {"pageToken": token} if token else None
 
     def _wait(self, operation: str, failing: bool = True) -> None:
         with tqdm(bar_format="{desc} {elapsed}", desc="    waiting", delay=2, leave=False) as clock:

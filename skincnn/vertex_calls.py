@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 NUMBER = "123456789012"  # resources' names have the project's number, whatever it was called
 REQUEST_BYTES = 1_500_000  # that a public endpoint takes
+OPERATIONS = 100  # a page of them
 _TYPES = "type.googleapis.com/google.cloud.aiplatform.v1."
 _PLACE = re.compile(
     r"/(?:v1|ui)/projects/[^/]+/locations/(?P<region>[^/]+)/(?P<kind>models|endpoints|operations)"
@@ -129,9 +130,12 @@ class Vertex:
             return self._found("endpoints", match["id"])
         return {"endpoints": list(self.endpoints.values())}
 
-    def _get_endpoints_operations(self, match, *_):
-        below = [one for one in self._operations.values() if one["of"] == match["id"]]
-        return {"operations": [one["answer"] for one in below]}
+    def _get_endpoints_operations(self, match, query, _):
+        below = [one["answer"] for one in self._operations.values() if one["of"] == match["id"]]
+        start = int(query.get("pageToken", 0))
+        end = start + OPERATIONS
+        token = {"nextPageToken": str(end)} if end < len(below) else {}
+        return {"operations": below[start:end], **token}
 
     def _delete_endpoints(self, match, *_):
         endpoint = self._found("endpoints", match["id"])

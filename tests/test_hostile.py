@@ -246,20 +246,24 @@ def test_large_photographs_of_one_request_wait_for_each_other():
 
 
 def test_an_error_of_all_is_told_to_all_at_once():
-    calls = []
+    calls, release = [], threading.Event()
 
     def answer(pixels):
+        release.wait(20)
         calls.append(len(pixels))
-        time.sleep(0.05)
         raise ConnectionError("gone")
 
-    batcher = Batcher(answer, of_all=(ConnectionError,))
-    futures = [batcher.submit(np.zeros((1, 2, 2, 3), np.uint8)) for _ in range(5)]
+    batcher = Batcher(answer, most=2, of_all=(ConnectionError,))
+    futures = [batcher.submit(np.zeros((1, 2, 2, 3), np.uint8)) for _ in range(9)]
+    release.set()
     for future in futures:
         with pytest.raises(ConnectionError):
-            future.result(10)
+            future.result(20)
+    assert len(calls) == 1, "who waited is not to wait for the same again"
+    with pytest.raises(ConnectionError):  # who comes after is asked about
+        batcher.submit(np.zeros((1, 2, 2, 3), np.uint8)).result(20)
     batcher.close()
-    assert sum(calls) == 5, "nobody is asked about twice"
+    assert len(calls) == 2
 
 
 def test_a_batch_that_breaks_is_tried_one_by_one():

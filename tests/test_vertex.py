@@ -5,6 +5,7 @@ import functools
 import json
 import re
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -37,18 +38,24 @@ def local(model):
     return predictor.load(model)
 
 
+def answers_of(model):
+    """What a container with a model answers."""
+
+    def answer(instances):
+        service = pytest.importorskip("skincnn.service")
+        files = [base64.b64decode(one["b64"]) for one in instances]
+        told = [model.photograph(file) for file in files]
+        return [service.prediction(one, model.facts.classes) for one in told]
+
+    return answer
+
+
 @pytest.fixture
 def google(local, monkeypatch):
     """The cloud on this machine, where nothing takes long and nobody is patient."""
     monkeypatch.setattr(gcp, "PATIENCE", 0.01)
 
-    def answer(instances):
-        service = pytest.importorskip("skincnn.service")
-        files = [base64.b64decode(one["b64"]) for one in instances]
-        told = [local.photograph(file) for file in files]
-        return [service.prediction(one, local.facts.classes) for one in told]
-
-    with rehearsal.Cloud(answer=answer) as there:
+    with rehearsal.Cloud(answer=answers_of(local)) as there:
         yield there
 
 
@@ -270,6 +277,63 @@ def test_offline_is_told_at_once(plan, monkeypatch):
         vertex.deploy(plan, tell=quiet)
 
 
+# --- another model on the same endpoint -----------------------------------------------------
+
+
+@pytest.fixture
+def replace(google, plan, tmp_path):
+    """Deploys another model of the same name, and gives what it says of itself."""
+
+    def act(**changes):
+        path = artefacts.write(tmp_path / f"{len(google.models)}.onnx", **changes)
+        newer = predictor.load(path)
+        google.answer = answers_of(newer)
+        vertex.deploy(vertex.Plan(path, *WHERE, IMAGE), tell=quiet)
+        return newer.facts
+
+    return act
+
+
+OTHER = {"classes": ["nevus", "another", "melanoma"], "malignant": {}}
+
+
+def test_another_model_on_the_endpoint_is_noticed(google, plan, replace, tmp_path):
+    red = artefacts.photograph(tmp_path / "red.jpg")
+    there = remote.Remote(vertex.deploy(plan, tell=quiet)["endpoint"])
+    assert there.photograph(red).answer == "malignant"
+    newer = replace(abstain_below=1.0)  # of the same classes: it takes the place unnoticed
+    assert there.photograph(red).answer == "not sure" and there.facts.version == newer.version
+    newer = replace(**OTHER)
+    with pytest.raises(gcp.CloudError, match="other classes or another image size: ask again"):
+        there.photograph(red)
+    assert there.photograph(red).label == "melanoma" and there.facts.classes == newer.classes
+    replace(**OTHER, image_size=48)
+    small = there.pixels(red)[None]
+    for says in ("ask again", "takes 48 × 48 pixels"):
+        with pytest.raises(gcp.CloudError, match=says):
+            there.verdicts(small)
+    assert there.photograph(red).label == "melanoma"
+
+
+def test_the_page_notices_another_model(google, plan, replace, tmp_path):
+    httpx = pytest.importorskip("httpx")
+    name = vertex.deploy(plan, tell=quiet)["endpoint"]
+    drawn = artefacts.photograph(tmp_path / "red.jpg").read_bytes()
+    with served.serve("--endpoint", name) as service:
+        ask = functools.partial(httpx.post, service.address + "/api/classify", timeout=30)
+        files = {"photographs": ("red.jpg", drawn)}
+        assert set(ask(files=files).json()["photographs"][0]["probabilities"]) == {
+            *plan.facts.classes
+        }
+        replace(**OTHER)
+        refused = ask(files=files)
+        assert refused.status_code == 503 and "replaced" in refused.json()["error"]
+        (told,) = ask(files=files).json()["photographs"]
+        assert told["label"] == "melanoma" and list(told["probabilities"]) == OTHER["classes"]
+        model = httpx.get(service.address + "/api/model").json()
+        assert model["classes"] == OTHER["classes"]
+
+
 # --- requests -------------------------------------------------------------------------------
 
 
@@ -280,6 +344,29 @@ def test_requests_stay_below_what_an_endpoint_takes():
     assert all(len(json.dumps({"instances": some})) < 1_500_000 for some in requests)
     with pytest.raises(gcp.CloudError, match="smaller image size"):
         list(remote._requests(noise[:8].reshape(1, 2 * 224, 4 * 224, 3)))
+
+
+def test_an_endpoint_that_hangs_is_not_waited_for(google, plan, monkeypatch):
+    there = remote.Remote(vertex.deploy(plan, tell=quiet)["endpoint"])
+    given_up, answer = threading.Event(), google.answer
+    google.answer = lambda instances: given_up.wait(30) and answer(instances)
+    monkeypatch.setattr(remote, "ANSWER_SECONDS", 1)
+    with pytest.raises(gcp.CloudError, match="connection broke"):
+        there.verdicts(np.zeros((1, 32, 32, 3), np.uint8))
+    given_up.set()
+
+
+def test_all_pages_of_what_was_begun_are_waited_for(google, plan, monkeypatch):
+    vertex.deploy(plan, tell=quiet)
+    monkeypatch.setattr(vertex_calls, "OPERATIONS", 3)
+    google.vertex._seconds = 0.3
+    region, ended = re.match("(?P<region>.*)", WHERE[1]), []
+    of = plan.place.endpoint.rpartition("/")[2]
+    for number in range(7):
+        act = functools.partial(ended.append, number)
+        google.vertex._begin(region, "endpoints", of, "Delete", {}, act)
+    vertex._Vertex(plan.place)._settle()
+    assert ended == list(range(7))
 
 
 def test_a_description_says_what_the_model_says(local):
