@@ -10,7 +10,7 @@ WORKERS ?= 2
 NBVAL := --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg --nbval-cell-timeout 600 --nbval-current-env
 
 .DEFAULT_GOAL := help
-.PHONY: help run app test notebooks lab lint bench bench-full lock clean
+.PHONY: help run app test coverage notebooks lab lint bench bench-full lock clean
 
 help:  ## list these commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,14 @@ app: sample  ## open the page: a small network is trained first (MODEL=… serve
 test: sample lint  ## every test, and every notebook compared with what is committed
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests
 	env -u SKINCNN_DATA $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(NBVAL) notebooks
+
+# Child processes and kernels are counted too (pyproject's patch); a failure still leaves a table.
+coverage: sample  ## which lines of the package tests and notebooks run: twice as long as they take
+	$(BIN)/coverage erase
+	-$(BIN)/coverage run -m pytest -q -n $(WORKERS) --dist loadfile tests
+	-env -u SKINCNN_DATA $(BIN)/coverage run -m skincnn.series outputs/coverage/notebooks
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 notebooks: sample  ## execute the notebooks in place, on the sample set, to commit their outputs
 	env -u SKINCNN_DATA $(BIN)/python -m skincnn.series notebooks
