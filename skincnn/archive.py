@@ -109,12 +109,13 @@ def fetch(
     except ImportError:
         raise DownloadError("isic-cli is needed: pip install 'skincnn[archive]'") from None
     reachable(address, "The ISIC archive")
-    try:
-        for name in wanted:
-            query = f"({DIAGNOSES[name]}) AND {search}" if search else DIAGNOSES[name]
-            _one(destination / name, name, query, limit, address, progress)
-    finally:
-        table = _facts(destination)
+    with atomic.alone_in(destination):
+        try:
+            for name in wanted:
+                query = f"({DIAGNOSES[name]}) AND {search}" if search else DIAGNOSES[name]
+                _one(destination / name, name, query, limit, address, progress)
+        finally:
+            table = _facts(destination)
     if progress:
         counts = ", ".join(f"{n} {name}" for name, n in table["diagnosis"].value_counts().items())
         print(f"{destination}: {len(table)} photographs ({counts})", file=sys.stderr)

@@ -16,6 +16,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,6 +62,21 @@ def writing(path: str | Path) -> Iterator[Path]:
     finally:
         _remove(temporary)
         _remove(replaced)
+
+
+def check(folder: str | Path) -> None:
+    """Fail at once where a folder cannot be written to, before hours of work for it.
+
+    Raises:
+        WriteError: the disk is full or read-only, or the like.
+    """
+    folder = Path(folder)
+    place = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise WriteError(f"{folder}: {_HINTS.get(error.errno, error.strerror)}") from error
 
 
 @contextlib.contextmanager

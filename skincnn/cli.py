@@ -184,6 +184,8 @@ def audit_set(
     """
     from skincnn import audit, data, predictions
 
+    if report is not None:
+        atomic.check(report)  # before minutes of looking
     doubted = None if table is None else audit.suspicious(predictions.read(table))
     found = audit.run(data.load(name, progress=not as_json), progress=not as_json)
     if report is not None:

@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from skincnn import config, images
+from skincnn import atomic, config, images
 from skincnn.labels import ISIC9
 
 _CHUNK = 1 << 16  # bytes; what an interruption may lose
@@ -115,7 +115,7 @@ def fetch(
     # Through a link, so that the working folder is on the disk the set will live on.
     destination = Path(destination or config.raw_dir() / name).expanduser().resolve()
     work = destination.with_name(f".{destination.name}.download")
-    with _one_line(name, info, destination):
+    with _one_line(name, info, destination), atomic.alone_in(destination):
         if not force and _occupied(destination):
             problem = missing(destination, info)
             if problem:
@@ -413,8 +413,8 @@ def _explain(error: Exception, who: str = "Kaggle") -> str:
         return str(error)
     if isinstance(error, TimeoutError):
         return f"{who} cannot be reached ({error}): this machine seems to be offline"
-    if isinstance(error, OSError) and error.strerror:
-        return ": ".join(filter(None, [error.filename and str(error.filename), error.strerror]))
+    if isinstance(error, atomic.WriteError) or (isinstance(error, OSError) and error.strerror):
+        return atomic.explained(error)
 
     import requests
 

@@ -90,9 +90,11 @@ def undisturbed(some: Sequence[dict]) -> float:
 
 
 def done(table: Path, given: dict) -> bool:
-    """Whether a part is there, whole, and of the very same settings and data.
+    """Whether a part is there, whole, and of the very same settings and data. One that is not will
+    be trained, perhaps for hours: that it can be kept then is made sure of.
 
     Raises:
+        atomic.WriteError: it is not there, and its folder cannot be written to.
         runs.RunError: it is of other ones; the message lists them.
     """
     try:
@@ -100,6 +102,7 @@ def done(table: Path, given: dict) -> bool:
         saved["data"], digest = saved["given"], saved["table_sha256"]
         sound = _digest(table) == digest
     except (OSError, ValueError, KeyError, TypeError):
+        atomic.check(table.parent)
         return False  # not there, or damaged: made again
     if changed := runs.differences(saved, given):
         raise runs.RunError(

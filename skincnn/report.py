@@ -131,7 +131,10 @@ class _Pictures:
 
     def figure(self, file: str, note: str = "") -> str:
         if file not in self._made:
-            picture = Image.fromarray(images.decode(self._places[file]))
+            try:
+                picture = Image.fromarray(images.decode(self._places[file]))
+            except images.ImageProblem as problem:
+                raise images.ImageProblem(f"{self._places[file]}: {problem}") from None
             picture.thumbnail((THUMB * 2, THUMB * 2))
             content = io.BytesIO()
             picture.save(content, "JPEG", quality=70)

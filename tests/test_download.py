@@ -14,6 +14,7 @@ import sys
 import threading
 import zipfile
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -397,3 +398,11 @@ def test_failed_force_keeps_what_was_there(kaggle, place):
 def test_unknown_set():
     with pytest.raises(download.DownloadError, match="No set 'isic': choose one of isic9"):
         download.fetch("isic")
+
+
+def test_two_at_once_fetch_it_once(kaggle, place):
+    with ThreadPoolExecutor(2) as pool:
+        got = list(pool.map(lambda _: download.isic9(place, progress=False), range(2)))
+    assert got == [place, place]
+    assert kaggle.fetched() == [None, None], "asked for and fetched: what one of them does"
+    assert download.missing(place, download.SETS["isic9"]) == ""

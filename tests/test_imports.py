@@ -105,6 +105,7 @@ LAYERS = (
 WITHIN = {
     ("data", "atomic"),
     ("archive", "atomic"),
+    ("download", "atomic"),
     ("balance", "atomic"),
     ("structures", "textures"),
     ("dermoscopy", "textures"),

@@ -109,6 +109,8 @@ def test_config_json_tells_what_was_trained_on_what(whole):
     assert (facts["name"], facts["training"], facts["held_out"]) == ("tiny", 20, 4)
     assert facts["held_out_with_sibling_in_training"] == 0
     assert set(whole.info["versions"]) >= {"python", "tensorflow", "keras", "numpy"}
+    assert whole.info["config"]["seed"] == WHOLE.seed and "commit" in whole.info
+    assert len(facts["rows_sha256"]) == len(facts["pixels_sha256"]) == 64
 
 
 def test_the_curve_has_a_row_an_epoch_and_the_rate_it_ran_with(whole):
@@ -417,6 +419,17 @@ def test_killed_then_interrupted_then_finished_equals_never_stopped(whole, tiny,
     run = train.fit(WHOLE, data.load(tiny, progress=False), home / "run", verbose=0)
     same_result(run, whole)
     assert {path.name for path in run.folder.iterdir()} == FILES, "no checkpoints are left"
+
+
+def test_two_processes_with_one_seed_give_the_same_bytes(tiny, tmp_path):
+    """Dropout, augmentation, order: on one machine's CPU, float32, nothing is left to chance."""
+    roots = [tmp_path / name for name in ("one", "two")]
+    for root in roots:
+        root.mkdir()
+    for started in [process(root, tiny, "go", 0) for root in roots]:  # at once: cores are shared
+        _, err = started.communicate()
+        assert started.returncode == 0, err
+    same_result(*(runs.Run(root / "run") for root in roots))
 
 
 def test_every_part_of_a_recipe_goes_on_where_it_was(tiny, home, tmp_path, monkeypatch):
