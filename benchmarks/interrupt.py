@@ -328,9 +328,23 @@ def _said(path: Path, content: bytes) -> bytes:
         keep = [i for i, name in enumerate(rows[0]) if name not in VOLATILE]
         return json.dumps([[row[i] for i in keep] for row in rows]).encode()
     if path.suffix == ".keras":
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return archive.read("model.weights.h5")
+        return _weights(content)
     return content
+
+
+def _weights(content: bytes) -> bytes:
+    """What the network's numbers are; layers are counted through, and called otherwise, where a
+    process has loaded another network before."""
+    import h5py
+
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        file = io.BytesIO(archive.read("model.weights.h5"))
+    said = []
+    with h5py.File(file) as weights:
+        weights.visititems(
+            lambda _, one: said.append(one[()].tobytes()) if isinstance(one, h5py.Dataset) else None
+        )
+    return b"".join(said)
 
 
 def _lasting(content):
@@ -341,6 +355,8 @@ def _lasting(content):
 
 def damaged(root: Path) -> list[str]:
     """Files under a final name that cannot be read, after a kill."""
+    from PIL import Image
+
     found = []
     for path in root.rglob("*"):
         if not path.is_file() or _temporary(path, root):
@@ -354,7 +370,9 @@ def damaged(root: Path) -> list[str]:
 
                 assert sum(1 for _ in tf.data.TFRecordDataset(str(path)))
             elif path.suffix in (".png", ".jpg"):
-                assert content
+                Image.open(path).load()
+            elif path.suffix == ".html":
+                assert content.endswith(b"</html>\n")
         except Exception as error:
             found.append(f"{path.name}: {type(error).__name__}")
     return found
