@@ -51,6 +51,8 @@ def test_the_published_split_of_the_real_set_is_keras_own(real_index, real):
 def test_every_row_has_its_part_and_only_one(index):
     broken = index.assign(problem=[""] * 29 + ["damaged"])
     split = splits.published(broken)
+    assert split["fold"].value_counts(dropna=False).to_dict() == {-1: 19, pd.NA: 7, 0: 4}
+    assert split["fold"].dtype == "Int64"
     parts = [splits.training(split), splits.held_out(split), splits.test(split)]
     files = [file for part in parts for file in part["file"]]
     assert len(files) == len(set(files)) == 29
@@ -114,6 +116,33 @@ def test_the_fingerprint_sees_a_row_change_sides(index):
     split = splits.published(index)
     assert splits.fingerprint(split) != splits.fingerprint(splits.published(index, seed=1))
     assert splits.fingerprint(split) != splits.fingerprint(splits.published(index, 0.3))
+
+
+def shards(each, per_shard=4):
+    """An index of records without photographs."""
+    number = np.repeat(np.arange(each), per_shard)
+    return table({"nevus": len(number)}, shard=number)
+
+
+@pytest.mark.parametrize(
+    ("number", "fraction", "expected"), [(10, 0.2, 2), (10, 0.45, 4), (4, 0.05, 1), (2, 0.6, 1)]
+)
+def test_a_set_in_shards_is_split_by_whole_shards(number, fraction, expected):
+    index = shards(number)
+    index.loc[0, "problem"], index.loc[1, "split"] = "damaged", "test"
+    split = splits.published(index, fraction)
+    of_shard = split.loc[2:].groupby("shard")["fold"].agg(["min", "max"])
+    assert (of_shard["min"] == of_shard["max"]).all()
+    assert of_shard["min"].value_counts().to_dict() == {-1: number - expected, 0: expected}
+    assert split["fold"].isna().tolist() == [True] * 2 + [False] * (len(split) - 2)
+    assert split["fold"].dtype == "Int64"
+
+
+def test_which_shards_are_held_out_is_the_seeds_choice():
+    held = [set(splits.held_out(splits.published(shards(50), seed=n))["shard"]) for n in (1, 2)]
+    assert held[0] != held[1] and max(held[0]) - min(held[0]) > 9, "not the first or the last ten"
+    with pytest.raises(ValueError, match="2 shards are too few to hold 90% of them out"):
+        splits.published(shards(2), 0.9)
 
 
 # --- grouped folds -------------------------------------------------------------------------------
@@ -191,6 +220,25 @@ def test_the_fingerprint_sees_the_inner_part():
     assert len({splits.fingerprint(folds), *prints}) == 3
 
 
+def test_folds_come_out_as_they_did_when_figures_were_published():
+    rows = table(lesion_id=related(157))
+    folds = splits.grouped(rows)
+    assert splits.fingerprint(folds)[:16] == "171de5bdd71b29fa"
+    assert splits.fingerprint(splits.inner(folds, 3))[:16] == "9bdde38eb65e3de8"
+    assert splits.fingerprint(splits.grouped(rows, by_size=True))[:16] == "014d1eaf71061293"
+    assert folds["fold"].dtype == "Int64"
+    assert splits.inner(folds, 3)["inner"].dtype == "boolean"
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 5, 19, 20])
+def test_dealing_by_size_spreads_each_kind_of_group(size):
+    sizes = np.array([2 * size, size, size])
+    part = splits.deal(sizes[:, None], 2, by_size=True)
+    together = part[1] == part[2]  # as many photographs as the large group has
+    assert together == (size in splits.SIZES), "from there on the two are of the large one's kind"
+    assert splits.deal(sizes[:, None], 2).tolist() in ([0, 1, 1], [1, 0, 0])
+
+
 def test_a_class_with_fewer_groups_than_folds_is_named():
     rows = table()
     rows.loc[rows["label"] == "wart", "lesion_id"] = ["a", "a", "b", "b", "c", "c", "d"]
@@ -219,6 +267,8 @@ def test_the_inner_part_is_a_share_of_each_class_of_what_trains():
     chooses, trains = splits.validation(parts, 1), splits.training(parts, 1)
     held_out = splits.held_out(parts, 1)
     assert len(chooses) + len(trains) + len(held_out) == len(folds)
+    for part in (chooses, trains, held_out):
+        assert list(part.index) == list(range(len(part))) and set(part) == set(parts)
     assert set(held_out["file"]) == set(splits.held_out(folds, 1)["file"])
     splits.assert_no_leakage(parts, 1)
     share = chooses["label"].value_counts() / splits.training(folds, 1)["label"].value_counts()
@@ -292,6 +342,17 @@ def test_the_guard_names_the_pair_and_what_it_shares(column, what):
     splits.assert_no_leakage(leaky, 0, [k for k in splits.SHARED if k != what])
 
 
+def test_the_guard_names_all_that_a_pair_shares_once():
+    folds = splits.grouped(table())
+    a, b = (splits.held_out(folds, fold)["file"].iloc[0] for fold in (0, 3))
+    value = folds["file"].isin([a, b]).map({True: "same", False: ""})
+    with pytest.raises(splits.LeakageError) as caught:
+        splits.assert_no_leakage(folds.assign(lesion_id=value, patient_id=value), 0)
+    assert caught.value.pairs.to_dict("records") == [
+        {"held_out": a, "training": b, "shares": "lesion, patient"}
+    ]
+
+
 def test_the_guard_sees_a_copy_whose_source_is_held_out():
     folds = splits.grouped(table())
     source = splits.held_out(folds, 2)["file"].iloc[0]
@@ -312,6 +373,16 @@ def test_the_guard_looks_at_the_inner_part_from_both_sides():
         leaky = parts.assign(lesion_id=parts["file"].isin(pair).map({True: "L", False: ""}))
         with pytest.raises(splits.LeakageError, match=f"{pair[0]} ← {pair[1]}"):
             splits.assert_no_leakage(leaky, 0)
+    leaky = parts.assign(lesion_id=parts["file"].isin([outer, inner, trains]).map({True: "L"}))
+    with pytest.raises(splits.LeakageError) as caught:
+        splits.assert_no_leakage(leaky.fillna({"lesion_id": ""}), 0)
+    pairs = caught.value.pairs
+    assert list(pairs.index) == [0, 1, 2], "of both sides, numbered on"
+    assert set(zip(pairs["held_out"], pairs["training"], strict=True)) == {
+        (outer, inner),
+        (outer, trains),
+        (inner, trains),
+    }
 
 
 def test_the_inner_part_of_another_fold_is_refused():
@@ -324,7 +395,10 @@ def test_many_pairs_are_counted_and_the_first_named():
     split = table({"nevus": 40}, lesion_id="one", fold=pd.array([0, *[-1] * 39], dtype="Int64"))
     with pytest.raises(splits.LeakageError, match=r"39 pairs.*… and 36 more") as caught:
         splits.assert_no_leakage(split)
-    assert len(caught.value.pairs) == 39
+    assert len(caught.value.pairs) == 39 and str(caught.value).count(" ← 0") == splits.NAMED
+    few = split.head(4)
+    with pytest.raises(splits.LeakageError, match=r"3 pairs.*\(lesion\)\. Split with"):
+        splits.assert_no_leakage(few)
     assert "\n" not in str(caught.value)
 
 
