@@ -50,13 +50,17 @@ def test_figures_equal_scikit_learn():
     np.testing.assert_array_equal(
         got["confusion"], referee.confusion_matrix(true, predicted, labels=NAMES)
     )
-    np.testing.assert_array_equal(evaluate.confusion(table), got["confusion"])
+    confusion = evaluate.confusion(table)
+    np.testing.assert_array_equal(confusion, got["confusion"])
+    assert list(confusion.index) == list(confusion.columns) == NAMES
+    assert (confusion.index.name, confusion.columns.name) == ("true", "predicted")
 
     precision, sensitivity, f1, support = referee.precision_recall_fscore_support(
         true, predicted, labels=NAMES
     )
     report = evaluate.report(table)
-    assert list(report.index) == NAMES
+    assert list(report.index) == NAMES and report.index.name == "label"
+    assert list(report) == ["support", *evaluate.PER_CLASS]
     for column, values in {
         "precision": precision,
         "sensitivity": sensitivity,
@@ -72,6 +76,37 @@ def test_figures_equal_scikit_learn():
     }.items():
         np.testing.assert_allclose(report[column], values, atol=1e-9, err_msg=column)
         assert got["per_class"]["nevus"][column] == pytest.approx(report.loc["nevus", column])
+
+
+def test_an_answer_has_the_keys_it_says():
+    got = evaluate.metrics(make(40), replicates=5)
+    assert set(got) == {
+        *("n", "n_files", "n_groups", "replicates", "classes", "positive", "confusion"),
+        *("per_class", "per_class_intervals", *evaluate.HEADLINES, *evaluate.POSITIVE_HEADLINES),
+    }
+    assert (got["n"], got["n_groups"], got["replicates"]) == (40, 40, 5)
+    assert set(got["accuracy"]) == {"value", "low", "high"}
+    for positive in (None, "nevus"):
+        pair = evaluate.compare(make(40), make(40, skill=2), 5, positive=positive)
+        keys = {"n", "n_groups", "replicates", "positive", "differences", "mcnemar"}
+        assert set(pair) == keys and (pair["n"], pair["replicates"]) == (40, 5)
+        assert pair["positive"] == (positive or "melanoma") and pair["n_groups"] == 40
+        expected = [*evaluate.HEADLINES, *evaluate.POSITIVE_HEADLINES]
+        assert list(pair["differences"]) == expected
+    none = [make(40, names=["cat", "dog"], seed=seed) for seed in (0, 0)]
+    got = evaluate.compare(*none, 5)
+    assert got["positive"] is None and list(got["differences"]) == list(evaluate.HEADLINES)
+
+
+def test_a_thousand_replicates_of_one_seed_unless_asked_otherwise():
+    table = make(30)
+    assert evaluate.metrics(table) == evaluate.metrics(table, 1000, 0)
+    assert evaluate.between(table) == evaluate.between(table, "melanoma", "nevus", 1000, 0)
+    other = make(30, skill=2)
+    assert evaluate.compare(table, other) == evaluate.compare(table, other, 1000, 0)
+    facts = table[["file"]].assign(site="back")
+    plain, said = (evaluate.by(table, facts, "site", *more) for more in ((), (1000, 0)))
+    pd.testing.assert_frame_equal(plain, said)
 
 
 def test_a_probability_of_zero_costs_much_but_not_everything():
@@ -193,6 +228,10 @@ def test_a_class_that_some_replicates_lack_has_an_interval_from_the_rest():
 def test_one_group_has_no_interval():
     got = evaluate.metrics(make(10, group="all"), replicates=5)
     assert got["accuracy"]["low"] is None
+    assert got["per_class_intervals"]["nevus"]["sensitivity"] == {"low": None, "high": None}
+    pair = evaluate.compare(make(10, group="all"), make(10, group="all", skill=3), 5)
+    found = pair["differences"]["accuracy"]
+    assert found["low"] is found["high"] is found["p"] is None and found["value"] is not None
     assert "interval" not in evaluate.summary(got)
 
 
@@ -283,6 +322,18 @@ def test_two_classes_alone_are_scored_as_a_table_of_two():
     )
     with pytest.raises(ValueError, match="no photographs of 'wart'"):
         evaluate.between(frame, "melanoma", "wart")
+    without = frame[frame["label"] != "nevus"]
+    with pytest.raises(ValueError, match="no photographs of 'nevus'"):
+        evaluate.between(without)
+
+
+def test_a_row_that_gives_neither_of_two_classes_anything_is_undecided():
+    frame = make(60, names=["melanoma", "nevus", "wart"])
+    rows = frame["label"].isin(["melanoma", "nevus"])
+    frame.loc[rows, ["p_melanoma", "p_nevus", "p_wart"]] = [0.0, 0.0, 1.0]
+    got = evaluate.between(frame, replicates=5)
+    assert got["macro_auc"]["value"] == 0.5 and got["brier"]["value"] == pytest.approx(0.5)
+    assert got["log_loss"]["value"] == pytest.approx(np.log(2))
 
 
 def test_numbers_that_both_classes_have():
@@ -291,6 +342,13 @@ def test_numbers_that_both_classes_have():
     frame["label"] = ["nevus"] * 20 + ["melanoma", "nevus"] * 10 + ["melanoma"] * 20
     near = evaluate.alike(frame)
     assert list(near["image_id"]) == [f"ISIC_{n:07d}" for n in range(20, 40)]
+    assert list(near.index) == list(range(20)) and set(near) == set(frame)
     assert evaluate.alike(frame[frame["label"] == "nevus"]) is None
+    third = pd.concat([frame, frame[:1].assign(image_id="ISIC_0000030", label="wart")])
+    assert len(evaluate.alike(third)) == 20, "of two classes alone"
+    others = frame.assign(label=frame["label"].map({"nevus": "a", "melanoma": "b"}))
+    pd.testing.assert_frame_equal(
+        evaluate.alike(others, "b", "a").drop(columns="label"), near.drop(columns="label")
+    )
     assert evaluate.alike(frame.assign(image_id="")) is None
     assert evaluate.alike(frame.drop(index=range(20, 40))) is None, "no number is of both"

@@ -116,6 +116,8 @@ def test_the_fingerprint_sees_a_row_change_sides(index):
     split = splits.published(index)
     assert splits.fingerprint(split) != splits.fingerprint(splits.published(index, seed=1))
     assert splits.fingerprint(split) != splits.fingerprint(splits.published(index, 0.3))
+    renamed = split.assign(label=["red", *list(split["label"][1:])])
+    assert splits.fingerprint(split) != splits.fingerprint(renamed)
 
 
 def shards(each, per_shard=4):
