@@ -18,6 +18,12 @@ COLOURS = {  # class -> colour: easy to learn, easy to tell apart
     "red": (200, 70, 60),
 }
 
+DIAGNOSES = {  # these too, and they say something of malignancy
+    "melanoma": (110, 60, 60),
+    "nevus": (150, 110, 80),
+    "squamous cell carcinoma": (190, 120, 130),
+}
+
 
 # --- a place of its own ---------------------------------------------------------------------
 
@@ -77,11 +83,12 @@ def _draw(root, counts, size=32, seed=0):
     """`counts`: class folder below `root` -> number of photographs; each has other pixels."""
     rng = np.random.default_rng(seed)
     names = sorted({Path(folder).name for folder in counts})
+    known = COLOURS | DIAGNOSES
     number = 0
     for folder, count in counts.items():
         (root / folder).mkdir(parents=True, exist_ok=True)
         name = Path(folder).name
-        colour = COLOURS.get(name, tuple(40 + 180 * names.index(name) // len(names) for _ in "rgb"))
+        colour = known.get(name, tuple(40 + 180 * names.index(name) // len(names) for _ in "rgb"))
         for _ in range(count):
             number += 1
             noisy = np.array(colour) + rng.integers(-25, 26, (size, size, 3))
@@ -124,9 +131,21 @@ def asked(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def small_run(tiny, tmp_path_factory):
-    """A finished run of protocol `clean` on `tiny`: three colours, seen from eight sides."""
-    from skincnn import data, runs, train
+def moles(tmp_path_factory):
+    """The index of 135 drawn photographs of three diagnoses, in which none resembles another."""
+    from skincnn import data
+
+    root = tmp_path_factory.mktemp("moles")
+    _draw(root / "moles", {f"Train/{name}": 45 for name in DIAGNOSES}, seed=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "project_root", lambda: root)
+        return data.load(root / "moles", progress=False)
+
+
+@pytest.fixture(scope="session")
+def small_run(moles, tmp_path_factory):
+    """A finished run of protocol `clean` on `moles`, which sees photographs from eight sides."""
+    from skincnn import runs, train
 
     root = tmp_path_factory.mktemp("small_run")
     with pytest.MonkeyPatch.context() as patch:
@@ -135,20 +154,25 @@ def small_run(tiny, tmp_path_factory):
         settings = config.preset(
             "two_conv",
             image_size=32,
-            batch_size=8,
-            epochs=2,
+            batch_size=16,
+            epochs=10,
             precision="float32",
             protocol="clean",
             folds=3,
             views=8,
         )
-        train.fit(settings, data.load(tiny, progress=False), root / "colours", verbose=0)
-    return runs.Run(root / "colours")
+        train.fit(settings, moles, root / "mole", verbose=0)
+    return runs.Run(root / "mole")
 
 
 @pytest.fixture(scope="session")
-def exported(small_run, tmp_path_factory):
-    """That run as a sealed ONNX model; `artefacts.write` is quicker where any model will do."""
+def exported(small_run, moles, tmp_path_factory):
+    """That run as a sealed ONNX model that knows strangers and the interval of a probability;
+    `artefacts.write` is quicker where any model will do."""
     from skincnn import export
 
-    return export.write(small_run, out=tmp_path_factory.mktemp("exported") / "colours.onnx")
+    out = tmp_path_factory.mktemp("exported") / "mole.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(config, "project_root", lambda: out.parent)
+        stand_ins.plain_audit(patch)
+        return export.write(small_run, out=out, data=moles, progress=False)

@@ -22,6 +22,7 @@ from skincnn import (
 )
 
 SIZE = 32
+NAMES = ["melanoma", "nevus", "squamous cell carcinoma"]
 
 
 @pytest.fixture(scope="module")
@@ -52,35 +53,35 @@ def test_facts_are_fitted_on_the_inner_part(exported, small_run):
     facts = artefact.read(exported)
     inner = small_run.folder / "predictions_inner.csv"
     table = export.predictions.read(inner)
-    assert facts.classes == small_run.classes == ["blue", "green", "red"]
+    assert facts.classes == small_run.classes == NAMES
     fitted = calibrate.temperature(table)
     assert facts.temperature == (pytest.approx(fitted) if 0.05 < fitted < 20 else 1.0)
     answered = calibrate.apply(table, facts.temperature).filter(like="p_").max(axis=1)
     assert 0 < facts.abstain_below <= answered.max()
-    assert facts.malignant == {} and facts.strangers == {}  # colours are no diagnoses
-    assert facts.source["protocol"] == "clean" and facts.source["data"] == "tiny"
+    assert (
+        facts.malignant["classes"] == [NAMES[0], NAMES[2]] and len(facts.malignant["grid"]) == 101
+    )
+    assert facts.source["protocol"] == "clean" and facts.source["data"] == "moles"
     assert (facts.views, facts.image_size, facts.licence) == (8, SIZE, "unknown")
 
 
-def diagnoses(run, folder, n=200):
-    """The run as if its classes were diagnoses, with an inner part worth fitting to."""
-    names = ["melanoma", "nevus", "squamous cell carcinoma"]
-    info = json.loads((run.folder / "config.json").read_text()) | {"classes": names}
-    atomic.write_json(folder / "config.json", info)
+def fitted(run, folder, n=200):
+    """The run, with an inner part worth fitting to."""
+    (folder / "config.json").write_bytes((run.folder / "config.json").read_bytes())
     (folder / "metrics.json").write_bytes((run.folder / "metrics.json").read_bytes())
     rng = np.random.default_rng(0)
-    rows = export.pd.DataFrame({"label": rng.choice(names, n)})
+    rows = export.pd.DataFrame({"label": rng.choice(NAMES, n)})
     rows = rows.assign(file=[f"{i}.jpg" for i in range(n)], split="train", fold=0)
-    right = np.array([rows["label"] == name for name in names]).T
+    right = np.array([rows["label"] == name for name in NAMES]).T
     sure = rng.dirichlet(np.ones(3), n) + right * rng.uniform(0, 1.5, (n, 1))
     sure /= sure.sum(axis=1, keepdims=True)
-    table = export.predictions.frame(rows, sure, names, 0)
+    table = export.predictions.frame(rows, sure, NAMES, 0)
     export.predictions.write(table, folder / "predictions_inner.csv")
     return runs.Run(folder), table
 
 
 def test_malignancy_is_called_where_both_errors_weigh_alike(small_run, tmp_path):
-    run, table = diagnoses(small_run, tmp_path)
+    run, table = fitted(small_run, tmp_path)
     facts = export.facts(run)
     assert facts.malignant["classes"] == ["melanoma", "squamous cell carcinoma"]
     soft = calibrate.apply(table, facts.temperature)
@@ -98,22 +99,22 @@ def test_malignancy_is_called_where_both_errors_weigh_alike(small_run, tmp_path)
 
 
 def test_other_protocols_have_nothing_to_fit_on(small_run, tmp_path):
-    run, _ = diagnoses(small_run, tmp_path)
+    run, _ = fitted(small_run, tmp_path)
     (tmp_path / "predictions_inner.csv").unlink()
     facts = export.facts(run)
     assert (facts.temperature, facts.abstain_below) == (1.0, 0.0)
     assert facts.malignant["threshold"] is None and facts.malignant["grid"] == []
+    info = json.loads((tmp_path / "config.json").read_text()) | {
+        "classes": ["red", "green", "blue"]
+    }
+    atomic.write_json(tmp_path / "config.json", info)
+    assert export.facts(runs.Run(tmp_path)).malignant == {}  # colours are no diagnoses
 
 
-def test_strangers_are_told_from_what_trained(small_run, tiny, tmp_path, monkeypatch, home):
-    stand_ins.plain_audit(monkeypatch)
-    monkeypatch.setattr(export.strangers, "NEIGHBOURS", 2)
-    monkeypatch.setattr(export.strangers, "AXES", 8)
-    index = data.load(tiny, progress=False)
-    path = export.write(small_run, out=tmp_path / "m.onnx", data=index, progress=False)
-    model = predictor.load(path)
+def test_strangers_are_told_from_what_trained(exported, moles):
+    model = predictor.load(exported)
     noise = np.random.default_rng(0).integers(0, 256, (20, SIZE, SIZE, 3), dtype=np.uint8)
-    usual = np.stack([model.pixels(p) for p in data.paths(index[index["split"] == "train"])])
+    usual = np.stack([model.pixels(p) for p in data.paths(moles)])
     odd = np.concatenate([noise[:10], np.zeros_like(noise[:5]), np.full_like(noise[:5], 255)])
     told = model.verdicts(odd)
     assert np.mean([verdict.answer == "not a lesion" for verdict in told]) > 0.9
@@ -123,7 +124,7 @@ def test_strangers_are_told_from_what_trained(small_run, tiny, tmp_path, monkeyp
 
 def test_a_set_that_it_was_not_trained_on_is_refused(small_run, tmp_path, draw, monkeypatch, home):
     stand_ins.plain_audit(monkeypatch)
-    other = draw(tmp_path / "other", {f"Train/{c}": 8 for c in ("blue", "green", "red")}, seed=9)
+    other = draw(tmp_path / "other", {f"Train/{name}": 8 for name in NAMES}, seed=9)
     index = data.load(other, progress=False).iloc[1:]
     with pytest.raises(runs.RunError, match=r"other is not what .* was trained on"):
         export.write(small_run, out=tmp_path / "m.onnx", data=index, progress=False)

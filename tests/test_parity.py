@@ -1,7 +1,7 @@
 """One photograph, one answer: notebook, command line, page, REST, endpoint and each export.
 
-What is compared: photographs of each odd kind, and one of 12 megapixels that is decoded at a
-reduced scale, asked of a network with eight views.
+What is compared: photographs of each odd kind, some of what the network knows, and one of 12
+megapixels that is decoded at a reduced scale, asked of a network with eight views.
 """
 
 import base64
@@ -15,19 +15,26 @@ import pytest
 import served
 from PIL import Image
 
-from skincnn import artefact, export, images, predictor, verdict
+from skincnn import artefact, data, export, images, predictor, verdict
 
 # Pillow says about two of the odd files what their reasons say.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Image size")
 SAME = 1e-4
+NEAR = 0.01  # strangeness, of another export: each keeps features of its own, in float16
+QUANTISED = 0.05  # what int8 weights may change: five times what they do in this network
 ENDINGS = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": ""}
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory):
+def photographs(moles, tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
     for name, (content, _) in odd_files.usable().items():
         (folder / name).write_bytes(content)
+    grass = np.full((40, 40, 3), (40, 220, 40), np.uint8)
+    (folder / "grass.png").write_bytes(odd_files.saved(grass, "PNG"))
+    for label, rows in moles.groupby("label"):
+        known = (data.paths(rows.iloc[:1])[0]).read_bytes()
+        (folder / f"{label}.jpg").write_bytes(known)
     rough = np.random.default_rng(0).integers(40, 220, (30, 40, 3), dtype=np.uint8)
     large = Image.fromarray(rough).resize((4000, 3000), Image.Resampling.BICUBIC)
     (folder / "large.jpg").write_bytes(odd_files.saved(large, "JPEG"))
@@ -36,85 +43,53 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def notebook(small_run, exported, photographs):
-    """File name -> verdict, as a notebook has it: the run's own network in Keras."""
+    """File name -> answer, as a notebook has it: the run's own network in Keras."""
     size = small_run.config.image_size
     pixels = np.stack([images.read(path, size) for path in photographs])
-    said = verdict.of(artefact.read(exported), small_run.classify(pixels))
-    return {path.name: one for path, one in zip(photographs, said, strict=True)}
-
-
-def same(found, notebook, classes):
-    """File name -> an answer as JSON has it, against those of the notebook."""
-    assert set(found) == set(notebook)
-    for name, answer in found.items():
-        own = notebook[name].told(classes)
-        assert answer["probabilities"] == pytest.approx(own["probabilities"], abs=SAME), name
-        assert (answer["answer"], answer["label"]) == (own["answer"], own["label"]), name
-
-
-@pytest.mark.parametrize("kind", artefact.FORMATS)
-def test_the_command_line_with_each_export(
-    kind, small_run, exported, photographs, notebook, tmp_path
-):
-    path = exported
-    if kind != "onnx":
-        path = export.write(small_run, kind, tmp_path / f"colours{ENDINGS[kind]}")
-    code = "from skincnn.cli import main; main()"
-    words = ["predict", str(photographs[0].parent), "--model", str(path), "--json"]
-    answer = subprocess.run(
-        [sys.executable, "-c", code, *words], capture_output=True, text=True, check=True
+    features = np.asarray(export.graph(small_run)(pixels)["features"])
+    return told(
+        photographs,
+        exported,
+        verdict.of(artefact.read(exported), small_run.classify(pixels), features),
     )
-    told = {one["file"].rpartition("/")[2]: one for one in json.loads(answer.stdout)["photographs"]}
-    same(told, notebook, small_run.classes)
 
 
-def test_the_predictor(small_run, exported, photographs, notebook):
-    model = predictor.load(exported)
-    told = {path.name: model.photograph(path).told(model.facts.classes) for path in photographs}
-    same(told, notebook, small_run.classes)
-    one_by_one, together = [
-        [model.photograph(path.read_bytes()) for path in photographs],
-        model.verdicts(np.stack([model.pixels(path) for path in photographs])),
-    ]
-    for alone, among in zip(one_by_one, together, strict=True):
-        assert alone.probabilities == pytest.approx(among.probabilities, abs=SAME)
+def test_one_photograph_one_answer(
+    small_run, exported, moles, photographs, notebook, tmp_path, home, plain_audit
+):
+    """All ways, each compared with the notebook's, in all that is said of a photograph."""
+    said = {one["answer"] for one in notebook.values()}
+    assert {"benign", "malignant", verdict.NOT_A_LESION} <= said
+    for kind in artefact.FORMATS:
+        path = exported
+        if kind != "onnx":
+            path = export.write(
+                small_run, kind, tmp_path / f"mole{ENDINGS[kind]}", moles, progress=False
+            )
+        assert artefact.read(path).malignant == artefact.read(exported).malignant
+        own = called(path, photographs)
+        same(f"{kind}, called", own, notebook, SAME if kind == "onnx" else NEAR)
+        same(f"{kind}, typed", typed(photographs, "--model", path), own)
+    for way, found in over_http(exported, photographs).items():
+        same(way, found, notebook)
+    same("endpoint", from_the_cloud(exported, photographs), notebook)
 
 
-def test_the_page_and_rest(small_run, exported, photographs, notebook):
-    httpx = pytest.importorskip("httpx")
-    pytest.importorskip("fastapi")
-    page, rest = {}, {}
-    with served.serve(exported) as service, httpx.Client(base_url=service.address) as client:
-        for start in range(0, len(photographs), 8):
-            some = photographs[start : start + 8]
-            files = [("photographs", (path.name, path.read_bytes())) for path in some]
-            answer = client.post("/api/classify", files=files, timeout=60).json()["photographs"]
-            page |= {path.name: one for path, one in zip(some, answer, strict=True)}
-            body = {"instances": [{"b64": encoded(path)} for path in some]}
-            answer = client.post("/v1/models/colours:predict", json=body, timeout=60).json()
-            rest |= {path.name: one for path, one in zip(some, answer["predictions"], strict=True)}
-    same(page, notebook, small_run.classes)
-    same(rest, notebook, small_run.classes)
-
-
-def test_an_endpoint_in_the_cloud(small_run, exported, photographs, notebook, monkeypatch):
-    for needed in ("gcp_storage_emulator", "google.cloud.aiplatform_v1"):
-        pytest.importorskip(needed)
-    from skincnn import gcp, rehearsal, remote, vertex
-
-    monkeypatch.setattr(gcp, "PATIENCE", 0.01)
-    model = predictor.load(exported)
-
-    def answer(instances):  # what the container does, which the test before asks over HTTP
-        told = [model.photograph(base64.b64decode(one["b64"])) for one in instances]
-        return [one.told(model.facts.classes) for one in told]
-
-    with rehearsal.Cloud(answer=answer):
-        where = ("my-project", "europe-west4", rehearsal.BUCKET)
-        plan = vertex.Plan(exported, *where, "europe-west4-docker.pkg.dev/my/serve/skincnn:1")
-        there = remote.Remote(vertex.deploy(plan, tell=lambda _: None)["endpoint"])
-        told = {path.name: there.photograph(path).told(there.facts.classes) for path in photographs}
-    same(told, notebook, small_run.classes)
+def test_int8_says_the_same_in_its_own_ways(
+    small_run, moles, photographs, notebook, tmp_path, home, plain_audit
+):
+    for kind in ("onnx", "litert"):
+        out = tmp_path / f"mole{ENDINGS[kind]}"
+        path = export.write(small_run, kind, out, moles, weights="int8", progress=False)
+        own = called(path, photographs)
+        ways = {"typed": typed(photographs, "--model", path)}
+        if kind == "onnx":
+            ways |= over_http(path, photographs)
+        for way, found in ways.items():
+            same(f"{kind}, int8, {way}", found, own)
+        for name, one in own.items():
+            for what in ("probabilities", "malignant"):
+                assert one[what] == pytest.approx(notebook[name][what], abs=QUANTISED), (kind, name)
 
 
 def test_a_photograph_that_is_none_is_refused_alike(exported):
@@ -125,5 +100,83 @@ def test_a_photograph_that_is_none_is_refused_alike(exported):
             model.photograph(content)
 
 
-def encoded(path):
-    return base64.b64encode(path.read_bytes()).decode()
+def same(way, found, wanted, strangeness=SAME):
+    """File name -> answer as JSON has it, against those wanted."""
+    assert set(found) == set(wanted), way
+    for name, one in found.items():
+        own, where = wanted[name], f"{way}: {name}"
+        for what in ("answer", "label"):
+            assert one[what] == own[what], where
+        for what in ("probabilities", "confidence", "malignant", "interval"):
+            assert one[what] == pytest.approx(own[what], abs=SAME), (where, what)
+        strange = pytest.approx(own["strangeness"], abs=strangeness)
+        assert one["strangeness"] == strange, where
+
+
+# --- ways to an answer ----------------------------------------------------------------------
+
+
+def told(photographs, model, verdicts):
+    """File name -> answer as JSON has it."""
+    classes = artefact.read(model).classes
+    return {path.name: one.told(classes) for path, one in zip(photographs, verdicts, strict=True)}
+
+
+def called(path, photographs):
+    """As a notebook calls it: one by one, and all together."""
+    model = predictor.load(path)
+    alone = told(photographs, path, [model.photograph(one) for one in photographs])
+    pixels = np.stack([model.pixels(one.read_bytes()) for one in photographs])
+    same("together", told(photographs, path, model.verdicts(pixels)), alone)
+    return alone
+
+
+def typed(photographs, *words):
+    """`skincnn predict` in a process of its own."""
+    code = "from skincnn.cli import main; main()"
+    command = [sys.executable, "-c", code, "predict", photographs[0].parent, *words, "--json"]
+    answer = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    return {one["file"].rpartition("/")[2]: one for one in json.loads(answer.stdout)["photographs"]}
+
+
+def over_http(path, photographs):
+    """`skincnn serve` in a process of its own: the page's form, REST by rows and by columns."""
+    httpx = pytest.importorskip("httpx")
+    pytest.importorskip("fastapi")
+    found = {"page": {}, "rows": {}, "columns": {}}
+    with served.serve(path) as service, httpx.Client(base_url=service.address) as client:
+
+        def ask(address, **sent):
+            return client.post(address, timeout=60, **sent).raise_for_status().json()
+
+        for start in range(0, len(photographs), 16):
+            some = photographs[start : start + 16]
+            names = [one.name for one in some]
+            column = [{"b64": base64.b64encode(one.read_bytes()).decode()} for one in some]
+            files = [("photographs", (one.name, one.read_bytes())) for one in some]
+            page = ask("/api/classify", files=files)["photographs"]
+            found["page"] |= {one["file"]: one for one in page}
+            rows = ask("/v1/models/mole:predict", json={"instances": column})["predictions"]
+            found["rows"] |= dict(zip(names, rows, strict=True))
+            columns = ask("/v1/models/mole:predict", json={"inputs": column})["outputs"]
+            for at, name in enumerate(names):
+                found["columns"][name] = {what: values[at] for what, values in columns.items()}
+        about = client.get("/api/model").json()
+    facts = artefact.read(path)
+    assert about["malignant_from"] == facts.malignant["threshold"] and about["tells_strangers"]
+    return found
+
+
+def from_the_cloud(path, photographs):
+    """An endpoint of `skincnn deploy`: the service itself, behind a stand-in for Google's."""
+    for needed in ("gcp_storage_emulator", "google.cloud.aiplatform_v1"):
+        pytest.importorskip(needed)
+    from skincnn import rehearsal, remote, vertex
+
+    with rehearsal.Cloud(containers=True):
+        where = ("my-project", "europe-west4", rehearsal.BUCKET)
+        plan = vertex.Plan(path, *where, "europe-west4-docker.pkg.dev/my/serve/skincnn:1")
+        there = remote.Remote(vertex.deploy(plan, tell=lambda _: None)["endpoint"])
+        assert there.facts.malignant["threshold"] == plan.facts.malignant["threshold"]
+        pixels = np.stack([there.pixels(one) for one in photographs])
+        return told(photographs, path, there.verdicts(pixels))
