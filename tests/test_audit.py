@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ import pytest
 import tables
 from PIL import Image, ImageFilter
 
-from skincnn import audit, config, data, sample
+from skincnn import audit, config, data, predictions, sample
 
 COPIES = ["identical", "reencoded", "resized", "flipped", "two_names"]
 
@@ -110,10 +111,51 @@ def test_pixels_count_not_files(tmp_path, home, draw):
     with Image.open(first) as picture:
         picture.save(root / "blue" / "other.png")
     found = audit.run(data.load(root, progress=False), progress=False)
-    [pair] = found.pairs.itertuples()
-    assert {pair.file_a, pair.file_b} == {"blue/other.png", f"red/{first.name}"}
-    assert (pair.kind, pair.how) == ("identical", "same pixels, written differently")
+    assert found.pairs.to_dict("records") == [
+        {
+            "file_a": "blue/other.png",
+            "file_b": f"red/{first.name}",
+            "kind": "identical",
+            "how": "same pixels, written differently",
+            "correlation": 1.0,
+            "label_a": "blue",
+            "label_b": "red",
+            "across_split": False,
+        }
+    ]
     assert found.counts()["identical"]["conflicting"] == 1
+    pair = found.index.set_index("file").loc[["blue/other.png", f"red/{first.name}"]]
+    assert list(pair["cluster"]) == [0, 0] and pair["group"].nunique() == 1
+    assert found.index["group"].nunique() == 6, "the cluster joins them, nothing else"
+
+
+def pictures(root, names):
+    """Photographs with something on them, each something else."""
+    for seed, name in enumerate(names):
+        levels = np.random.default_rng(seed).integers(40, 220, (6, 6, 3)).astype(np.uint8)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(levels).resize((180, 180), Image.Resampling.BICUBIC).save(root / name)
+
+
+def test_what_was_done_to_the_second_of_a_pair_is_told(tmp_path, home):
+    root = tmp_path / "set"
+    pictures(root, ["Train/red/ISIC_0000001.jpg", "Train/red/2.jpg", "Test/red/3.jpg"])
+    with Image.open(root / "Train/red/ISIC_0000001.jpg") as picture:
+        flipped = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        flipped.save(root / "Test/red/flipped.png")
+        flipped.resize((90, 90)).save(root / "Test/red/small.png")
+        picture.save(root / "Test/red/same.jpg", quality=40)
+    found = audit.run(data.load(root, progress=False), with_shortcuts=False, progress=False)
+    pairs = found.pairs.set_index(["file_a", "file_b"])
+    one = pairs.loc[("Test/red/same.jpg", "Train/red/ISIC_0000001.jpg")]
+    assert (one["kind"], one["how"]) == ("near", "resized, re-encoded, brightened or cropped")
+    assert one["across_split"] and 0.9 < one["correlation"] < 1
+    other = pairs.loc[("Test/red/flipped.png", "Train/red/ISIC_0000001.jpg")]
+    assert other["kind"] == "near" and "flipped" in other["how"]
+    assert not pairs.loc[("Test/red/flipped.png", "Test/red/small.png"), "across_split"]
+    assert found.index["cluster"].value_counts().to_dict() == {0: 4}
+    assert list(found.shortcuts) == ["sees", "balanced_accuracy", "low", "high", "chance"]
+    assert found.shortcuts.empty and not found.clean
 
 
 def test_byte_for_byte_means_the_bytes_and_not_their_number(tmp_path, home, draw):
@@ -144,9 +186,18 @@ def test_cluster_numbers_count_up_and_the_lone_have_none():
 def test_clean_lists_the_unusable_of_a_loaded_set(tmp_path, home, draw):
     root = draw(tmp_path / "set", {"red": 3, "blue": 3})
     (root / "red" / "torn.jpg").write_bytes(b"not a photograph")
-    _, changes = audit.clean(data.load(root, progress=False))
+    index = data.load(root, progress=False)
+    clean, changes = audit.clean(index)
     [row] = changes[changes["file"] == "red/torn.jpg"].itertuples()
     assert row.action == "dropped" and row.reason.startswith("unusable: ")
+    assert clean.attrs == index.attrs
+    found = audit.run(index, progress=False)
+    assert found.unusable.to_dict("index") == {
+        0: {"file": "red/torn.jpg", "reason": row.reason.removeprefix("unusable: ")}
+    }
+    assert found.index.attrs == index.attrs and "red/torn.jpg" not in set(found.index["file"])
+    counts = found.counts()
+    assert (counts["name"], counts["photographs"], counts["unusable"]) == ("set", 6, 1)
 
 
 def test_clean_does_what_it_says_and_lists_all_of_it(found):
@@ -204,6 +255,61 @@ def test_the_policies(policy, rows, left, reasons):
     assert all(r in c for r, c in zip(reasons, changes["reason"], strict=True))
 
 
+def test_every_change_is_listed_with_its_reason():
+    index = table(
+        ("wart/1", None, "nevus"),
+        ("nevus/1", 0, "melanoma"),
+        ("melanoma/1", 0, "melanoma"),  # as large, and rightly named
+        ("nevus/2", 1, ""),
+        ("nevus/3", 1, ""),  # the largest, though not the widest
+        ("nevus/5", 2, ""),
+        ("nevus/4", 2, ""),  # as large: the first by name
+        ("nevus/6", 3, "nevus"),
+        ("nevus/7", 3, "melanoma"),
+        ("nevus/8", 4, ""),
+        ("wart/8", 4, ""),
+        ("nevus/9", None, ""),
+        ("nevus/torn", None, ""),
+    ).set_index(pd.Index(range(20, 33)))
+    index.loc[23, "width"], index.loc[24, "height"] = 150, 160
+    index.loc[32, "problem"] = "no photograph"
+    index.attrs["name"] = "mine"
+    clean, changes = audit.clean(index)
+    assert [tuple(row) for row in changes.itertuples(index=False)] == [
+        ("nevus/1", "dropped", "the same photograph stays as another file", "nevus", "",
+         "melanoma/1"),
+        ("nevus/2", "dropped", "the same photograph stays as another file", "nevus", "",
+         "nevus/3"),
+        ("nevus/5", "dropped", "the same photograph stays as another file", "nevus", "",
+         "nevus/4"),
+        ("nevus/6", "dropped", "one photograph, two official diagnoses: melanoma and nevus",
+         "nevus", "", ""),
+        ("nevus/7", "dropped", "one photograph, two official diagnoses: melanoma and nevus",
+         "nevus", "", ""),
+        ("nevus/8", "dropped", "named nevus and wart, no official diagnosis decides", "nevus", "",
+         ""),
+        ("nevus/torn", "dropped", "unusable: no photograph", "nevus", "", ""),
+        ("wart/1", "relabelled", "officially nevus", "wart", "nevus", ""),
+        ("wart/8", "dropped", "named nevus and wart, no official diagnosis decides", "wart", "",
+         ""),
+    ]  # fmt: skip
+    assert list(changes) == ["file", "action", "reason", "label", "new_label", "kept"]
+    assert dict(zip(clean["file"], clean["label"], strict=True)) == {
+        "wart/1": "nevus",
+        "melanoma/1": "melanoma",
+        "nevus/3": "nevus",
+        "nevus/4": "nevus",
+        "nevus/9": "nevus",
+    }
+    assert list(clean.index) == list(range(5)) and list(clean) == list(index)
+    assert clean.attrs == {"name": "mine"}
+    _, changes = audit.clean(index, "drop")
+    reasons = changes.set_index("file")["reason"]
+    assert reasons["wart/1"] == "named wart, officially nevus"
+    assert reasons["nevus/1"] == "named melanoma and nevus, officially melanoma"
+    assert reasons["nevus/8"] == "named nevus and wart"
+
+
 def test_bad_input_is_refused(index):
     with pytest.raises(ValueError, match=r"policy='trust'.*official, drop"):
         audit.clean(index, "trust")
@@ -218,8 +324,27 @@ def test_what_is_saved_reads_as_json_and_tables(found, tmp_path):
     assert json.loads((tmp_path / "audit.json").read_text()) == json.loads(
         json.dumps(found.counts())
     )
+    shortcuts = found.counts()["shortcuts"]
+    assert len(shortcuts) == len(found.shortcuts) > 0, "looked for unless asked not to"
+    assert all(len(str(row["balanced_accuracy"])) <= len("0.1234") for row in shortcuts)
     assert len(pd.read_csv(tmp_path / "pairs.csv")) == len(found.pairs)
     assert len(pd.read_csv(tmp_path / "findings.csv")) == len(found.findings())
+
+
+def test_the_tables_that_are_saved_hold_their_columns_and_no_more(tmp_path, home):
+    root = tmp_path / "Häute"
+    pictures(root, [f"{name}/{i}.jpg" for name in ("red", "blue") for i in range(3)])
+    with Image.open(root / "red/1.jpg") as picture:
+        picture.save(root / "blue" / "other.jpg", quality=40)
+    found = audit.run(data.load(root, progress=False), progress=False)
+    found.save(tmp_path / "new" / "folder")
+    texts = {path.name: path.read_text() for path in (tmp_path / "new" / "folder").iterdir()}
+    assert set(texts) == {"audit.json", "findings.csv", "pairs.csv"}
+    assert '\n "name": "Häute",\n' in texts["audit.json"] and texts["audit.json"].endswith("}\n")
+    head, first, *_ = texts["pairs.csv"].splitlines()
+    assert head == ",".join(audit.PAIRS)
+    assert re.search(r",[01]\.\d{4},blue,red,False$", first), first
+    assert texts["findings.csv"].startswith("kind,file,other,detail\n")
 
 
 def test_the_first_lines_say_what_matters_most(found):
@@ -281,3 +406,31 @@ def test_a_label_is_doubted_where_another_class_is_surer():
     assert doubt.margin == pytest.approx(0.95)
     twice = pd.concat([table, table.assign(seed=8)])
     pd.testing.assert_frame_equal(audit.suspicious(twice), audit.suspicious(table))
+
+
+def test_doubt_begins_where_a_class_is_usually_sure():
+    p = {  # of a, b and of c, a class that no photograph bears
+        "a1": (0.9, 0.1, 0.0),
+        "a2": (0.8, 0.2, 0.0),
+        "a3": (0.3, 0.7, 0.0),  # b's are given 0.6 on average
+        "a4": (0.2, 0.0, 0.8),
+        "b1": (0.1, 0.9, 0.0),
+        "b2": (0.3, 0.7, 0.0),
+        "b3": (0.8, 0.2, 0.0),
+        "b4": (0.0, 0.6, 0.4),
+    }
+    rows = pd.DataFrame({"file": list(p), "label": [name[0] for name in p], "group": ""})
+    rows["image_id"] = "id of " + rows["file"]
+    shuffled = rows.iloc[[5, 2, 7, 0, 3, 1, 6, 4]]
+    shares = np.array([p[name] for name in shuffled["file"]])
+    found = audit.suspicious(predictions.frame(shuffled, shares, ["a", "b", "c"], seed=0))
+    assert list(found) == [
+        *("file", "image_id", "label", "suggested", "p_label", "p_suggested", "margin"),
+    ]
+    assert found[["file", "image_id", "label", "suggested"]].to_numpy().tolist() == [
+        ["b3", "id of b3", "b", "a"],
+        ["a3", "id of a3", "a", "b"],
+    ]
+    shown = found[["p_label", "p_suggested", "margin"]].to_numpy()
+    np.testing.assert_allclose(shown, [[0.2, 0.8, 0.6], [0.3, 0.7, 0.4]])
+    assert list(found.index) == [0, 1]
