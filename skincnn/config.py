@@ -297,7 +297,7 @@ def parse(texts: list[str]) -> dict:
 
 # What makes a preset small enough for a notebook on the 600 synthetic photographs.
 _SAMPLE = {
-    "image_size": 96,
+    "image_size": 64,
     "batch_size": 16,  # fewer photographs: as many steps an epoch need smaller batches
     "epochs": 24,
     "learning_rate": 1e-3,
