@@ -29,7 +29,7 @@ def main(target: Path) -> int:
         # A notebook runs in its own folder, from where a relative path leads elsewhere.
         os.environ[config.DATA_VARIABLE] = str(variable.resolve())
     os.environ.pop("MPLBACKEND", None)  # any other than Jupyter's own would swallow the figures
-    rows, failed = [], 0
+    rows, failed, first = [], 0, time.perf_counter()
     for path in sorted(source.glob("[0-9][0-9]_*.ipynb")):
         print(f"{path.stem} …", end=" ", flush=True)
         began = time.perf_counter()
@@ -46,6 +46,7 @@ def main(target: Path) -> int:
             (target / f"{path.stem}.html").write_text(page)
             rows.append((path.stem, minutes, problem, figures))
             write_index(target.parent / "index.html", target.name, rows)
+    print(f"{(time.perf_counter() - first) / 60:.1f} min in all")
     if not in_place:
         print(f"open {target.parent / 'index.html'}")
     return failed
@@ -114,7 +115,8 @@ def write_index(path: Path, folder: str, rows: list[tuple]) -> None:
         "li img{width:100%;height:12rem;object-fit:contain;margin:.5rem 0}"
         "small{display:block}</style>"
         "<h1>The notebook series, executed here</h1>"
-        "<p>For learning and research. Not a medical device.</p>"
+        f"<p>{len(rows)} notebooks in {sum(row[1] for row in rows):.1f} minutes. "
+        "For learning and research. Not a medical device.</p>"
         f"<ul>{''.join(items)}</ul></html>\n"
     )
 

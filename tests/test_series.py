@@ -41,7 +41,9 @@ def test_leaves_pages_figures_and_an_index_that_names_a_failure(project, capsys)
     assert [p.name for p in (out / "figures").iterdir()] == ["01_good_1.png"]
     page = (project / "outputs" / "index.html").read_text()
     assert "notebooks/01_good.html" in page and "no photographs" in page
-    assert "no photographs" in capsys.readouterr().out
+    assert "2 notebooks in 0." in page
+    told = capsys.readouterr().out
+    assert "no photographs" in told and "min in all" in told
     assert (project / "notebooks" / "01_good.ipynb").read_text() == before
 
 
