@@ -20,10 +20,14 @@ Runtime = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]]
 class Predictor:
     """A model and what it says of itself. Safe to call from several threads.
 
+    Args:
+        facts: what its answers mean.
+        runtime: from pixels to what the network gives.
+
     Example:
         >>> model = predictor.load("mole.onnx")
         >>> model.photograph("photo.jpg").sentence
-        'Looks benign: probability of malignancy 4 % (1 % to 9 %); most like nevus (91 %).'
+        'Looks benign: probability of malignancy 4 %; of such photographs 1 to 9 % were …'
     """
 
     def __init__(self, facts: artefact.Facts, runtime: Runtime):
@@ -31,11 +35,14 @@ class Predictor:
         self._runtime = runtime
 
     def raw(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """What the network gives, before calibration: probabilities (N, C), features (N, D).
+        """What the network gives, before calibration.
 
         Args:
             pixels: uint8 (N, S, S, 3) at the model's size; as many as you like, at most `AT_ONCE`
                 are held by the runtime.
+
+        Returns:
+            Probabilities (N, C), and features (N, D): None where the graph gives none, or N is 0.
 
         Raises:
             ValueError: another type or shape.
@@ -62,7 +69,11 @@ class Predictor:
         )
 
     def verdicts(self, pixels: np.ndarray) -> list[verdict.Verdict]:
-        """Answers to photographs at the model's size, uint8 (N, S, S, 3)."""
+        """Answers to photographs at the model's size, uint8 (N, S, S, 3), calibrated.
+
+        Raises:
+            ValueError: another type or shape.
+        """
         return verdict.of(self.facts, *self.raw(pixels))
 
     def pixels(self, source: str | Path | bytes) -> np.ndarray:
@@ -87,7 +98,8 @@ def load(path: str | Path, threads: int | None = None) -> Predictor:
 
     Args:
         path: `.onnx`, `.tflite`, or the folder of a SavedModel.
-        threads: that one call may use; None for as many as the runtime likes.
+        threads: that one call may use; None for as many as the runtime likes. TensorFlow, which
+            opens a SavedModel, takes them for the whole process, and only before its first work.
 
     Raises:
         artefact.ArtefactError: missing, damaged, not ours, or its runtime is not installed.
@@ -96,7 +108,16 @@ def load(path: str | Path, threads: int | None = None) -> Predictor:
 
 
 def opened(path: str | Path, facts: artefact.Facts, threads: int | None = None) -> Predictor:
-    """Open a model that says nothing of itself yet, as `export` does before it seals one."""
+    """Open a model that says nothing of itself yet, as `export` does before it seals one.
+
+    Args:
+        path: as for `load`; no checksum is looked at.
+        facts: what it will say.
+        threads: as for `load`.
+
+    Raises:
+        artefact.ArtefactError: its runtime is not installed, or cannot open it.
+    """
     path, kind = Path(path), artefact.kind(path)
     needs = {"onnx": "onnxruntime", "litert": "ai-edge-litert", "savedmodel": "tensorflow"}[kind]
     try:

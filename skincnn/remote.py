@@ -44,7 +44,7 @@ class Remote:
     Example:
         >>> model = remote.Remote("projects/p/locations/europe-west4/endpoints/skincnn-mole")
         >>> model.photograph("photo.jpg").sentence
-        'Looks benign: probability of malignancy 4 % (1 % to 9 %); most like nevus (91 %).'
+        'Looks benign: probability of malignancy 4 %; of such photographs 1 to 9 % were …'
     """
 
     def __init__(self, name: str, patience: float | None = None):
