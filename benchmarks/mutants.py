@@ -44,7 +44,7 @@ TESTS = {
     "splits": ["splits"],
     "audit": ["audit"],
     "evaluate": ["evaluate"],
-    "tfrecords": ["tfrecords"],
+    "tfrecords": ["tfrecords_index", "tfrecords"],
     "stream": ["tfrecords", "train_shards"],
     "shards": ["shards", "tfrecords"],
 }
