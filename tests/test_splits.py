@@ -56,7 +56,11 @@ def test_every_row_has_its_part_and_only_one(index):
     parts = [splits.training(split), splits.held_out(split), splits.test(split)]
     files = [file for part in parts for file in part["file"]]
     assert len(files) == len(set(files)) == 29
-    assert set(splits.test(split)["split"]) == {"test"}
+    test = splits.test(split)
+    assert set(test["split"]) == {"test"}
+    assert list(test) == list(split) and list(test.index) == list(range(len(test)))
+    damaged = index.assign(problem=["damaged"] + [""] * 29)  # a test photograph
+    assert len(splits.test(splits.published(damaged))) == 5
     assert broken["file"].iloc[-1] not in files, "set aside is set aside"
     assert list(split["file"]) == list(broken["file"]), "rows stay where they were"
     assert split.attrs == index.attrs
@@ -100,6 +104,8 @@ def test_leaks_finds_a_copy_on_the_other_side_and_nothing_else(index):
     assert leaks.to_dict("records") == [
         {"file": source["file"].iloc[0], "label": source["label"].iloc[0], "siblings": 2}
     ]
+    one = splits.leaks(pd.concat([split, copy], ignore_index=True))
+    assert one["siblings"].tolist() == [1] and list(one) == ["file", "label", "siblings"]
     inside = copy.assign(fold=pd.array([0], "Int64"))  # both held out: nothing leaks
     assert not len(splits.leaks(pd.concat([split, inside], ignore_index=True)))
 
@@ -243,6 +249,14 @@ def test_dealing_by_size_spreads_each_kind_of_group(size):
     assert splits.deal(sizes[:, None], 2).tolist() in ([0, 1, 1], [1, 0, 0])
 
 
+def test_dealing_is_the_seeds_choice_among_equals():
+    counts = np.ones((40, 2), int)
+    parts = [splits.deal(counts, 4, seed) for seed in (0, 1)]
+    assert parts[0].dtype == int and not np.array_equal(*parts)
+    assert np.array_equal(splits.deal(counts, 4), parts[0])
+    assert np.bincount(parts[0]).tolist() == [10] * 4
+
+
 def test_a_class_with_fewer_groups_than_folds_is_named():
     rows = table()
     rows.loc[rows["label"] == "wart", "lesion_id"] = ["a", "a", "b", "b", "c", "c", "d"]
@@ -312,6 +326,8 @@ def test_one_group_a_class_leaves_nothing_to_set_apart():
 def test_without_an_inner_part_the_held_out_rows_choose(index):
     split = splits.published(index)
     pd.testing.assert_frame_equal(splits.validation(split), splits.held_out(split))
+    folds = splits.grouped(table(), 3)
+    pd.testing.assert_frame_equal(splits.validation(folds, 2), splits.held_out(folds, 2))
 
 
 def test_new_folds_forget_the_inner_part_of_old_ones():
