@@ -74,7 +74,10 @@ def grad_cam(
 
 
 def occlude(
-    model: keras.Model, pixels: np.ndarray, class_index: int | np.ndarray | None = None
+    model: keras.Model,
+    pixels: np.ndarray,
+    class_index: int | np.ndarray | None = None,
+    people: np.ndarray | None = None,
 ) -> np.ndarray:
     """`occlusion.heat` of several photographs, called as `grad_cam` is.
 
@@ -82,26 +85,34 @@ def occlude(
         model: from (N, S, S, 3) in 0…255 to (N, C).
         pixels: uint8 (N, S, S, 3).
         class_index: as for `grad_cam`.
+        people: (N, D), for a model with a second input; each person stays as they are while their
+            photograph is covered.
 
     Returns:
         float32 (N, S, S) in −1…1.
     """
     if class_index is None:
-        class_index = model.predict(pixels, BATCH, verbose=0).argmax(axis=1)
+        class_index = _answers(model, pixels, people)
     wanted = np.broadcast_to(class_index, len(pixels))
-    return np.stack(
-        [
-            occlusion.heat(model.predict_on_batch, photograph, int(at))
-            for photograph, at in zip(pixels, wanted, strict=True)
-        ]
-    )
+    maps = []
+    for number, (photograph, at) in enumerate(zip(pixels, wanted, strict=True)):
+
+        def answer(covered: np.ndarray, number: int = number) -> np.ndarray:
+            if people is None:
+                return model.predict_on_batch(covered)
+            same = np.repeat(people[number : number + 1], len(covered), axis=0)
+            return model.predict_on_batch([covered, same])
+
+        maps.append(occlusion.heat(answer, photograph, int(at)))
+    return np.stack(maps)
 
 
 def sanity(
     model: keras.Model,
     pixels: np.ndarray,
-    method: Callable[[keras.Model, np.ndarray, np.ndarray], np.ndarray] = grad_cam,
+    method: Callable[..., np.ndarray] = grad_cam,
     seed: int = 0,
+    people: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """Whether a map depends on what was learned (Adebayo et al. 2018, Sanity checks for saliency).
 
@@ -112,8 +123,10 @@ def sanity(
     Args:
         model: from (N, S, S, 3) in 0…255 to (N, C).
         pixels: (N, S, S, 3).
-        method: from model, pixels and classes (N) to maps (N, S, S).
+        method: from model, pixels and classes (N), and people where there are any, to maps
+            (N, S, S).
         seed: of the shuffling.
+        people: (N, D), for a model with a second input.
 
     Returns:
         A row a stage: `shuffled_from` (the lowest layer that is), `layers` (how many are), and
@@ -121,8 +134,9 @@ def sanity(
         `lowest` and `highest`. A map that is the same everywhere correlates with none: 0.
     """
     rng = np.random.default_rng(seed)
-    classes = model.predict(pixels, BATCH, verbose=0).argmax(axis=1)
-    first = _ranks(method(model, pixels, classes))
+    asked = [model, pixels, _answers(model, pixels, people)]
+    asked += [] if people is None else [people]
+    first = _ranks(method(*asked))
     before, rows = model.get_weights(), []
     weighty = [layer for layer in backbones.flat(model) if layer.weights][::-1]
     ends = np.unique(np.rint(np.geomspace(1, len(weighty), STAGES)).astype(int))
@@ -130,7 +144,7 @@ def sanity(
         for number, layer in enumerate(weighty, start=1):
             layer.set_weights([_shuffled(weight, rng) for weight in layer.get_weights()])
             if number in ends:
-                now = (first * _ranks(method(model, pixels, classes))).mean(axis=1)
+                now = (first * _ranks(method(*asked))).mean(axis=1)
                 rows.append((layer.name, number, now.mean(), now.min(), now.max()))
     finally:
         model.set_weights(before)
@@ -140,6 +154,12 @@ def sanity(
 
 
 # --- underneath ----------------------------------------------------------------------------------
+
+
+def _answers(model: keras.Model, pixels: np.ndarray, people: np.ndarray | None) -> np.ndarray:
+    """Each photograph's most probable class, (N)."""
+    inputs = pixels if people is None else [pixels, people]
+    return model.predict(inputs, BATCH, verbose=0).argmax(axis=1)
 
 
 @contextlib.contextmanager

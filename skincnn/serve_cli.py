@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import logging
 import os
 import subprocess
@@ -110,6 +111,11 @@ def _small() -> Path:
         artefact.read(file)
         print(f"no model given: {file}, trained on synthetic photographs", file=sys.stderr)
         return file
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ValueError(
+            "no model given, and no TensorFlow here to train a small one: give what `skincnn "
+            "export` wrote as MODEL or in SKINCNN_MODEL"
+        )
     print(
         "no model given: a small one is trained on the sample set first, which takes a minute or "
         "two. It has seen synthetic photographs only: its answers mean nothing.",

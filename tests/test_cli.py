@@ -1,6 +1,7 @@
 """The command line as it is typed: exit codes, one clear line, and answers programs can read."""
 
 import importlib.metadata
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -578,3 +579,12 @@ def test_worse_photographs_of_a_run(skincnn, trained, tiny, monkeypatch):
     rows = json.loads(out)["runs"]
     assert code == GOOD and {row["kind"] for row in rows} == {"blur"}
     assert {row["strength"] for row in rows} == {0, 1, 2, 3, 4, 5}
+
+
+def test_serve_without_a_model_where_none_can_be_trained(refused, monkeypatch):
+    pytest.importorskip("uvicorn")
+    find = importlib.util.find_spec
+    absent = lambda name, *rest: None if name == "tensorflow" else find(name, *rest)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", absent)
+    monkeypatch.delenv("SKINCNN_MODEL", raising=False)
+    assert "give what `skincnn export` wrote as MODEL or in SKINCNN_MODEL" in refused("serve")

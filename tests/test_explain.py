@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from skincnn import explain, models
+from skincnn import explain, models, person
 
 RNG = np.random.default_rng(0)
 
@@ -78,3 +78,15 @@ def test_the_check_tells_a_map_of_the_network_from_one_of_the_photograph():
     np.testing.assert_allclose(brightness["correlation"], 1)
     level = explain.sanity(model, pixels, lambda model, some, classes: np.ones(some.shape[:3]))
     np.testing.assert_allclose(level["correlation"], 0)
+
+
+def test_what_is_known_of_a_person_stays_while_the_photograph_is_covered():
+    model = models.build("two_conv", 3, 32, people=person.WIDTH)
+    pixels = RNG.integers(0, 256, (2, 32, 32, 3), np.uint8)
+    people = RNG.random((2, person.WIDTH), np.float32)
+    maps = explain.occlude(model, pixels, 1, people)
+    other = explain.occlude(model, pixels, 1, people[::-1])
+    assert maps.shape == (2, 32, 32) and not np.allclose(maps, other)
+    for method in (explain.grad_cam, explain.occlude):
+        table = explain.sanity(model, pixels, method, people=people)
+        assert len(table) and table["correlation"].between(-1, 1).all()

@@ -1,8 +1,10 @@
 """The page in a real browser, against a real service, with drawn photographs only."""
 
 import base64
+import os
 import re
 import shutil
+from pathlib import Path
 
 import artefacts
 import numpy as np
@@ -31,6 +33,14 @@ def browser():
             pytest.skip(f"no browser: install chromium ({str(error).splitlines()[0][:80]})")
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Where pictures of the page go: with PAGE_PICTURES=FOLDER they stay, to be looked at."""
+    folder = Path(os.environ.get("PAGE_PICTURES", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +130,7 @@ def drop(page, *paths):
     )
 
 
-def test_several_photographs_are_dropped_and_each_is_answered(opened, photographs, tmp_path):
+def test_several_photographs_are_dropped_and_each_is_answered(opened, photographs, pictures):
     page = opened()
     assert "Not a medical device" in page.locator("#notice").inner_text()
     drop(page, *sorted(photographs.glob("*.jpg")))
@@ -138,7 +148,10 @@ def test_several_photographs_are_dropped_and_each_is_answered(opened, photograph
     assert wide > 2 * red.locator(".part").last.bounding_box()["width"]
     assert "of such photographs" in red.locator(".range").inner_text()
     assert not card(page, "green.jpg").locator(".risk").is_visible()
-    page.screenshot(path=tmp_path / "desktop.png", full_page=True)
+    red.get_by_role("button", name="Show what matters").click()
+    red.locator(".overlay").wait_for(state="visible")
+    page.wait_for_timeout(400)  # cards fade in
+    page.screenshot(path=pictures / "desktop.png", full_page=True)
 
 
 def test_an_overlay_on_request(opened, photographs):
@@ -185,7 +198,7 @@ def test_with_the_keyboard_alone(opened, photographs):
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_on_a_phone(opened, photographs, tmp_path, dark):
+def test_on_a_phone(opened, photographs, pictures, dark):
     page = opened(width=360, height=740, dark=dark)
     page.set_input_files("#camera", photographs / "grey.jpg")
     drop(page, photographs / "red.jpg", photographs / "text.jpg")
@@ -197,7 +210,8 @@ def test_on_a_phone(opened, photographs, tmp_path, dark):
         .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 43)
         .map((e) => e.outerHTML)"""
     assert page.evaluate(small) == []  # for a finger
-    page.screenshot(path=tmp_path / "phone.png", full_page=True)
+    page.wait_for_timeout(400)
+    page.screenshot(path=pictures / f"phone{'_dark' * dark}.png", full_page=True)
 
 
 CONTRASTS = """() => {
@@ -228,17 +242,38 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_every_text_can_be_read(opened, photographs, tmp_path, dark):
+def test_every_text_can_be_read(opened, photographs, pictures, dark):
     page = opened(dark=dark)
     drop(page, *sorted(photographs.glob("*.jpg")))
     for name in ("red.jpg", "blue.jpg", "grey.jpg", "green.jpg", "text.jpg"):
         card(page, name)
     page.wait_for_timeout(400)  # cards fade in
     assert page.evaluate(CONTRASTS) == []
-    page.screenshot(path=tmp_path / "colours.png", full_page=True)
+    page.screenshot(path=pictures / f"colours{'_dark' * dark}.png", full_page=True)
 
 
-def test_a_service_that_is_gone_and_comes_back(opened, photographs, model):
+@pytest.mark.skipif(
+    not os.environ.get("PAGE_MODEL"),
+    reason="PAGE_MODEL=FILE.onnx and PAGE_PICTURES=docs draw README's picture again",
+)
+def test_the_picture_in_the_readme(opened, pictures):
+    from skincnn import config, data
+
+    index = data.usable(data.load("sample", progress=False))
+    index = index[index["split"] == "test"].drop_duplicates("label").set_index("label")
+    with served.serve(os.environ["PAGE_MODEL"]) as service:
+        page = opened(width=1000, address=service.address)
+        for label in ("nevus", "vascular lesion", "melanoma"):
+            path = config.sample_dir() / index.loc[label, "file"]
+            page.set_input_files("#pick", path)
+            last = card(page, path.name)
+        last.get_by_role("button", name="Show what matters").click()
+        last.locator(".overlay").wait_for(state="visible")
+        page.wait_for_timeout(400)
+        page.screenshot(path=pictures / "page.png", full_page=True)
+
+
+def test_a_service_that_is_gone_and_comes_back(opened, photographs, model, pictures):
     with served.serve(model) as service:
         page = opened(address=service.address)
         page.set_input_files("#pick", photographs / "red.jpg")
@@ -248,6 +283,8 @@ def test_a_service_that_is_gone_and_comes_back(opened, photographs, model):
     assert words(page, "blue.jpg") == "No answer"
     assert "does not answer" in page.get_by_role("alert").inner_text()
     assert words(page, "red.jpg") == "Looks malignant"  # what was answered stays
+    page.wait_for_timeout(400)
+    page.screenshot(path=pictures / "error.png", full_page=True)
     with served.serve(model, PORT=port):
         page.get_by_role("button", name="Try blue.jpg again").click()
         page.locator(".failed").wait_for(state="detached")
