@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 
 import clients
+import numpy as np
+from rows import row
 
 CLIENTS = (1, 8, 32)
 
@@ -66,7 +68,6 @@ def plain(folder: Path) -> None:
     """What many would write: a photograph a request, a call of the network each."""
     import socket
 
-    import numpy as np
     import uvicorn
     from fastapi import FastAPI, UploadFile
 
@@ -110,15 +111,25 @@ def tell(found: dict, memory: dict) -> None:
     def median(way, number, what):
         return statistics.median(told[what] for told in found[way, number])
 
-    print("| | clients | photographs/s | p50 ms | p99 ms | to plain | to the loop |")
-    print("|---|---|---|---|---|---|---|")
+    print("way      clients  photographs/s  p50 ms  p99 ms  to plain  to the loop")
     for way, number in found:
-        row = [f"{median(way, number, what):.1f}" for what in ("rate", "p50", "p99")]
+        told = [median(way, number, what) for what in ("rate", "p50", "p99")]
+        ratios = {}
         for other, theirs in (("plain", number), ("loop", 1)):
             pairs = zip(found[way, number], found.get((other, theirs), []), strict=False)
-            ratios = [one["rate"] / two["rate"] for one, two in pairs]
-            row.append(f"{statistics.median(ratios):.2f}" if ratios and way != other else "")
-        print(f"| {way} | {number} | " + " | ".join(row) + " |")
+            ratios[other] = [one["rate"] / two["rate"] for one, two in pairs]
+            of = statistics.median(ratios[other]) if ratios[other] and way != other else np.nan
+            told.append(of)
+        print(f"{way:8} {number:7} {told[0]:14.1f} {told[1]:7.1f} {told[2]:7.1f}", end=" ")
+        print(f"{told[3]:9.2f} {told[4]:12.2f}")
+        if way == "service":
+            rate = f"{told[0]:.0f}/s, p99 {told[2]:.0f} ms"
+            for other, theirs, name in (
+                ("plain", number, "FastAPI and `model.predict`"),
+                ("loop", 1, "ONNX Runtime in a loop, no server"),
+            ):
+                against = f"{median(other, theirs, 'rate'):.0f}/s: {name}"
+                row(f"service, {number} clients", rate, against, ratios[other])
     for way, rounds in memory.items():
         first, most, last = (statistics.median(column) for column in zip(*rounds, strict=True))
         print(f"{way}: {first:.0f} MB before, {most:.0f} at most, {last:.0f} after")
