@@ -61,7 +61,7 @@ class Watch:
     that none computes ten times as long as it did, or waits for ever."""
 
     def __init__(self, coverage=None, known: dict | None = None):
-        self.coverage, self.known, self.tests = coverage, known or {}, {}
+        self.coverage, self.known, self.tests, self.now = coverage, known or {}, {}, ""
 
     def _turn(self, context: str) -> None:
         if self.coverage:
@@ -73,7 +73,8 @@ class Watch:
             seconds = max(SECONDS, 10 * self.known[item.nodeid]["seconds"])
             signal.setitimer(signal.ITIMER_PROF, seconds)
             signal.setitimer(signal.ITIMER_REAL, 10 * seconds)
-        self._turn(item.nodeid)
+        self.now = item.nodeid
+        self._turn(self.now)
         start = time.process_time()
         answer = yield
         seconds = time.process_time() - start
@@ -82,13 +83,13 @@ class Watch:
         return answer
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_fixture_setup(self, fixturedef, request):
+    def pytest_fixture_setup(self, fixturedef):
         """What a fixture of several tests runs belongs to all that ask for it."""
         if fixturedef.scope != "function":
             self._turn(f"fixture {fixturedef.argname}")
         answer = yield
         if fixturedef.scope != "function":
-            self._turn(request.node.nodeid if "::" in request.node.nodeid else "")
+            self._turn(self.now)
         return answer
 
 
@@ -234,13 +235,9 @@ def measure(module: str, sample: int, seed: int, only: list[int]) -> None:
                     __import__(name)
                 except Exception:  # part of a library that is not meant to be asked for by name
                     continue
-        print(f"{module}: {len(every)} mutants, {len(numbers)} tried", flush=True)
-        outcomes = {}
-        for number in numbers:
-            first, last, make = every[number]
-            code = make()
 
-            def work(code=code, first=first, last=last) -> int:
+        def tried(code: str, first: int = 0, last: int = 0) -> int:
+            def work() -> int:
                 try:
                     load(module, code, scratch)
                 except Exception:
@@ -248,7 +245,17 @@ def measure(module: str, sample: int, seed: int, only: list[int]) -> None:
                 tests = chosen(first, last, known)
                 return int(run(tests, scratch / "tests", Watch(known=known["tests"])))
 
-            outcomes[number] = child(work, scratch / "log")
+            return child(work, scratch / "log")
+
+        if code := tried(source):  # or every mutant would look killed
+            said = (scratch / "log").read_text()[-3000:]
+            raise SystemExit(f"{said}\ntests fail unchanged in a fork: {code}")
+        print(f"{module}: {len(every)} mutants, {len(numbers)} tried", flush=True)
+        outcomes = {}
+        for number in numbers:
+            first, last, make = every[number]
+            code = make()
+            outcomes[number] = tried(code, first, last)
             if outcomes[number] == 0:
                 print(f"  {number:5d} survives {path.name}:{changed(source, code)}", flush=True)
             elif outcomes[number] not in (1, 2, -signal.SIGPROF, -signal.SIGALRM):
