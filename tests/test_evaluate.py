@@ -101,7 +101,10 @@ def test_an_answer_has_the_keys_it_says():
 def test_a_thousand_replicates_of_one_seed_unless_asked_otherwise():
     table = make(30)
     assert evaluate.metrics(table) == evaluate.metrics(table, 1000, 0)
-    assert evaluate.between(table) == evaluate.between(table, "melanoma", "nevus", 1000, 0)
+    table_of_two = make(60, names=["melanoma", "nevus"])
+    two = evaluate.between(table_of_two)
+    assert two == evaluate.between(table_of_two, "melanoma", "nevus", 1000, 0)
+    assert two != evaluate.between(table_of_two, seed=1)
     other = make(30, skill=2)
     assert evaluate.compare(table, other) == evaluate.compare(table, other, 1000, 0)
     facts = table[["file"]].assign(site="back")
@@ -301,6 +304,21 @@ def test_subgroups_are_the_metrics_of_their_rows():
         assert list(found) == [alone[name][key] for key in ("value", "low", "high")]
 
 
+def test_subgroups_stand_the_class_asked_for_against_the_rest():
+    table = make(120)
+    facts = table[["file"]].assign(site="back")
+    got = evaluate.by(table, facts, "site", 20, 3, "nevus").loc["back"]
+    alone = evaluate.metrics(table, 20, 3, "nevus")
+    assert alone["partial_auc"] != evaluate.metrics(table, 20, 3)["partial_auc"]
+    assert {"value": got["partial_auc"], "low": got["partial_auc_low"]} == {
+        key: alone["partial_auc"][key] for key in ("value", "low")
+    }
+    with pytest.raises(ValueError, match="positive='wolf'"):
+        evaluate.by(table, facts, "site", positive="wolf")
+    one_each = pd.concat([table[table["label"] == name][:1] for name in NAMES])
+    assert list(evaluate.by(one_each, facts, "site", 5)["classes"]) == [len(NAMES)]
+
+
 def test_a_subgroup_says_which_classes_it_lacks():
     table = make(300)
     facts = table[["file"]].assign(site=np.where(table["label"] == "nevus", "back", "face"))
@@ -351,4 +369,5 @@ def test_numbers_that_both_classes_have():
         evaluate.alike(others, "b", "a").drop(columns="label"), near.drop(columns="label")
     )
     assert evaluate.alike(frame.assign(image_id="")) is None
+    assert evaluate.alike(frame.assign(image_id=["", *frame["image_id"][1:]])) is None
     assert evaluate.alike(frame.drop(index=range(20, 40))) is None, "no number is of both"
