@@ -1,5 +1,7 @@
 """How a network learns: optimizer, schedule and loss from the settings. Plain Keras 3."""
 
+import math
+
 import keras
 
 from skincnn import config
@@ -28,6 +30,8 @@ def compile_model(model: keras.Model, settings: config.RunConfig, steps: int = 1
         loss(settings) if soft else keras.losses.SparseCategoricalCrossentropy(),
         metrics=[accuracy("accuracy"), *([AUC()] if model.output_shape[-1] == 2 else [])],
     )
+    # Slots that were made while TensorFlow traces the first step would have it traced twice.
+    model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -72,18 +76,40 @@ def rate(settings: config.RunConfig, steps: int):
     Hutter 2017)."""
     warm = round(settings.warmup_epochs * steps)
     if settings.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if warm else settings.learning_rate,
-            max(1, settings.epochs * steps - warm),
-            LOWEST,
-            warmup_target=settings.learning_rate if warm else None,
-            warmup_steps=warm,
-        )
+        return Cosine(settings.learning_rate, max(1, settings.epochs * steps - warm), warm)
     if warm:
         return keras.optimizers.schedules.PolynomialDecay(
             settings.learning_rate / warm, warm, settings.learning_rate
         )
     return settings.learning_rate
+
+
+@keras.saving.register_keras_serializable(package="skincnn")
+class Cosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A straight rise to the highest rate, then a cosine's fall to a hundredth of it.
+
+    Keras's `CosineDecay` has two branches. AdamW asks for the rate once for every weight, and on a
+    backbone of 140 of them the branches took a third of the time before the first step.
+
+    Args:
+        highest: the rate after the rise.
+        falling: steps of the fall; the rate stays where it ends.
+        rising: steps of the rise; 0 starts at the highest.
+    """
+
+    def __init__(self, highest: float, falling: int, rising: int = 0):
+        super().__init__()
+        self.highest, self.falling, self.rising = highest, falling, rising
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        fallen = keras.ops.clip((step - self.rising) / self.falling, 0.0, 1.0)
+        share = LOWEST + (1 - LOWEST) * 0.5 * (1.0 + keras.ops.cos(math.pi * fallen))
+        risen = keras.ops.minimum(step / self.rising, 1.0) if self.rising else 1.0
+        return self.highest * share * risen
+
+    def get_config(self):
+        return {"highest": self.highest, "falling": self.falling, "rising": self.rising}
 
 
 def optimizer(

@@ -15,6 +15,12 @@ def test_the_rate_rises_then_falls_along_a_cosine():
     half = 10 + 20  # of the forty steps that fall
     assert values[half] == pytest.approx((0.1 + 0.001) / 2, rel=1e-3)
     assert values[50] == pytest.approx(0.001, rel=1e-3) and np.diff(values[10:]).max() <= 0
+    theirs = keras.optimizers.schedules.CosineDecay(
+        0.0, 40, 0.01, warmup_target=0.1, warmup_steps=10
+    )
+    np.testing.assert_allclose(values, [float(theirs(step)) for step in range(51)], rtol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(rate))
+    assert float(again(7)) == values[7] and float(again(33)) == values[33]
     rising = optimizers.rate(settings.replace(schedule="constant"), steps=5)
     assert float(rising(10)) == float(rising(40)) == pytest.approx(0.1)
     assert optimizers.rate(config.RunConfig(learning_rate=0.1), 5) == 0.1
