@@ -1,6 +1,6 @@
 """Every benchmark in turn, and one table of what they found: what `make bench` runs.
 
-    python benchmarks/bench.py [--full] [--only train --only reading] [--write]
+    python benchmarks/bench.py [--full] [--only train --only reading] [--torch PYTHON] [--write]
 
 Each script prints what it does and ends with rows of the table. --full adds what takes longer than
 half an hour; --write keeps the table in BENCHMARKS.md, with the machine and the versions. The
@@ -20,7 +20,7 @@ from skincnn import data, runs
 HERE = Path(__file__).resolve().parent
 USUAL = {  # name -> its words; in all about half an hour on two cores
     "startup": ["startup.py", "--rounds", "3"],
-    "train": ["train.py", "--pairs", "3"],
+    "train": ["train.py", "--rounds", "3"],
     "reading": ["reading.py"],
     "balance": ["balance.py", "--rounds", "3", "--copies", "1800"],
     "audit": ["audit.py", "--largest", "100000"],
@@ -30,7 +30,7 @@ USUAL = {  # name -> its words; in all about half an hour on two cores
     "growth": ["growth.py"],
 }
 FULL = USUAL | {
-    "train": ["train.py", "--pairs", "5"],
+    "train": ["train.py", "--rounds", "5"],
     "audit": ["audit.py"],
     "growth": ["growth.py", "--full"],
 }
@@ -40,9 +40,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", action="append", choices=USUAL)
+    parser.add_argument("--torch", help="an interpreter that has torch, to train beside")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     some = FULL if asked.full else USUAL
+    if asked.torch:
+        some = some | {"train": [*some["train"], "--torch", asked.torch]}
     rows, failed = [], []
     for name in asked.only or some:
         words = [sys.executable, "-u", str(HERE / some[name][0]), *some[name][1:]]
