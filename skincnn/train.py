@@ -22,6 +22,7 @@ from skincnn import (
     data,
     distribute,
     evaluate,
+    fused,
     models,
     optimizers,
     person,
@@ -200,7 +201,7 @@ def compiled(settings: config.RunConfig, classes: int, dtype: str, steps: int = 
     )
     if settings.weights or settings.pretrain or settings.tuned < 1:
         backbones.hold(model, settings.tuned)
-    return optimizers.compile_model(model, settings, steps)
+    return fused.fuse(optimizers.compile_model(model, settings, steps))
 
 
 def _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard):
@@ -239,8 +240,10 @@ def _train(settings, wanted, training, before, chooser, folder, verbose, tensorb
             _start_at_shares(model, training.labels)
         if settings.head_epochs:
             transfer.warm_head(model, training, settings)
-    elif verbose not in (0, "0"):
-        print(f"Going on after epoch {len(state.history)} of {settings.epochs}.")
+    else:
+        fused.fuse(model)  # a file holds the plain network
+        if verbose not in (0, "0"):
+            print(f"Going on after epoch {len(state.history)} of {settings.epochs}.")
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     if not state.stopped and len(state.history) < settings.epochs:

@@ -77,6 +77,7 @@ LAYERS = (
     {"augment", "backbones", "models", "optimizers", "checkpoints", "precision"},  # plain Keras
     {
         "distribute",
+        "fused",
         "protocols",
         "pipeline",
         "tfrecords",
