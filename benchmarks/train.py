@@ -155,6 +155,7 @@ def _measure(way: str, asked) -> dict:
         "best": max(scores),
         "precision": told["precision"],
         "waited": told.get("waited"),
+        "tried": told.get("tried"),
     }
 
 
@@ -193,6 +194,9 @@ def main() -> None:
                 f"{r['peak']:8.2f} GB  {r['best']:12.1%}  {r['precision']}{waited}{minutes}",
                 flush=True,
             )
+            if r["tried"]:
+                steps = ", ".join(f"{name} {found}" for name, found in r["tried"].items())
+                print(f"           steps alone, images/s: {steps}", flush=True)
     for other in ways[1:]:
         _rows(found, other, asked.target)
     shares = statistics.median(f["ours"]["later"] / f["ours"]["fed"] for f in found)
