@@ -21,6 +21,7 @@ HERE = Path(__file__).resolve().parent
 USUAL = {  # name -> its words; in all about half an hour on two cores
     "startup": ["startup.py", "--rounds", "3"],
     "train": ["train.py", "--rounds", "3"],
+    "convolutions": ["convolutions.py", "--rounds", "3"],
     "reading": ["reading.py"],
     "balance": ["balance.py", "--rounds", "3", "--copies", "1800"],
     "audit": ["audit.py", "--largest", "100000"],
