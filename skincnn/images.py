@@ -27,6 +27,7 @@ JPEG = {"quality": 95, "subsampling": "4:4:4"}
 SPARE = 2  # times the wanted size that `read` leaves where it decodes at a reduced scale
 READER = 2  # raise it when `read` may give other pixels of a large photograph than before
 ORIENTATION = 0x0112  # EXIF's tag
+STRIP = 256  # rows that are laid on white at a time
 MIN_SIDE = 16  # below this there is nothing to see, only something to enlarge
 
 # Our own limit is tighter than the one Pillow warns at.
@@ -215,9 +216,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode in ("I", "F"):
         raise ImageProblem("32-bit pixels without a stated range: save it with 8 bits a channel")
     if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        white = Image.new("RGBA", layer.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
+        return _on_white(picture)
     profile = picture.info.get("icc_profile")
     if picture.mode == "CMYK" and profile:
         # Inks mean nothing without their profile; the plain formula is off by tens of levels. It
@@ -230,3 +229,14 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
                 outputMode="RGB",
             )
     return picture.convert("RGB")
+
+
+def _on_white(picture: Image.Image) -> Image.Image:
+    # Some rows at a time: whole, 50 megapixels would be in memory five times over, 980 MB.
+    laid = Image.new("RGB", picture.size)
+    for top in range(0, picture.height, STRIP):
+        box = (0, top, picture.width, min(top + STRIP, picture.height))
+        layer = picture.crop(box).convert("RGBA")
+        white = Image.new("RGBA", layer.size, "white")
+        laid.paste(Image.alpha_composite(white, layer).convert("RGB"), box)
+    return laid

@@ -4,6 +4,8 @@ import hashlib
 import io
 import os
 import resource
+import subprocess
+import sys
 
 import numpy as np
 import odd_files
@@ -56,6 +58,44 @@ def test_a_header_that_claims_too_much_costs_no_memory(side, monkeypatch):
         images.decode(odd_files.png(side, side, 8, 2))
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert used < 50_000  # kilobytes; the pixels would take at least 190 000
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
+def test_what_is_clear_is_laid_on_white_a_strip_at_a_time(mode, monkeypatch):
+    rng = np.random.default_rng(0)
+    whole = Image.fromarray(rng.integers(0, 256, (61, 40, 4), np.uint8), "RGBA")
+    clear = {"transparency": 7} if mode == "P" else {}
+    if mode == "RGB":
+        clear = {"transparency": whole.getpixel((3, 50))[:3]}
+    content = odd_files.saved(whole.quantize(64) if mode == "P" else whole.convert(mode), "PNG")
+    if clear:
+        with Image.open(io.BytesIO(content)) as picture:
+            content = odd_files.saved(picture, "PNG", **clear)
+    with Image.open(io.BytesIO(content)) as picture:
+        layer = picture.convert("RGBA")
+    assert layer.getextrema()[3][0] < 255
+    expected = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+    monkeypatch.setattr(images, "STRIP", 16)  # the last strip is narrower
+    assert np.array_equal(images.decode(content), np.asarray(expected))
+
+
+def test_a_large_clear_picture_is_in_memory_twice_and_not_more():
+    if not os.access("/proc/self/status", os.R_OK):
+        pytest.skip("needs /proc")
+    code = """if True:
+        import io, sys
+        from PIL import Image
+        from skincnn import images
+        kept = lambda: int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
+        stream = io.BytesIO(bytes.fromhex(sys.stdin.read()))
+        before = kept()
+        images.read(stream.getvalue(), 128)
+        print(kept() - before)"""
+    content = odd_files.saved(Image.new("RGBA", (4000, 4000), (200, 10, 10, 90)), "PNG")
+    answer = subprocess.run(
+        [sys.executable, "-c", code], input=content.hex(), capture_output=True, text=True
+    )
+    assert int(answer.stdout) < 2.5 * 4 * 4000 * 4000 / 1024, answer.stderr
 
 
 def test_the_limit_on_pixels_can_be_lowered():
