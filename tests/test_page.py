@@ -100,6 +100,14 @@ def photographs(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def large(photographs, tmp_path_factory):
+    """A photograph of more bytes than the service takes."""
+    path = tmp_path_factory.mktemp("large") / "large.jpg"
+    path.write_bytes((photographs / "red.jpg").read_bytes() + bytes(21 * 2**20))
+    return path
+
+
 def card(page, name):
     """The card of a file, once it is answered."""
     found = page.get_by_role("article", name=name)
@@ -205,6 +213,9 @@ def test_on_a_phone(opened, photographs, pictures, dark):
     for name in ("grey.jpg", "red.jpg", "text.jpg"):
         card(page, name)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    right = "e => e.getBoundingClientRect().right"
+    bar, button = (page.locator(of).evaluate(right) for of in (".bar", "#clear"))
+    assert button <= bar  # beside the count of photographs
     assert page.locator("#camera").get_attribute("capture") == "environment"
     small = """() => [...document.querySelectorAll("button, .button")]
         .filter((e) => e.checkVisibility() && e.getBoundingClientRect().height < 43)
@@ -273,11 +284,12 @@ def test_the_picture_in_the_readme(opened, pictures):
         page.screenshot(path=pictures / "page.png", full_page=True)
 
 
-def test_a_service_that_is_gone_and_comes_back(opened, photographs, model, pictures):
+def test_a_service_that_is_gone_and_comes_back(opened, photographs, large, model, pictures):
     with served.serve(model) as service:
         page = opened(address=service.address)
-        page.set_input_files("#pick", photographs / "red.jpg")
-        card(page, "red.jpg")
+        page.set_input_files("#pick", [photographs / "red.jpg", photographs / "text.jpg", large])
+        for name in ("red.jpg", "text.jpg", "large.jpg"):
+            card(page, name)
         port = service.address.rpartition(":")[2]
     page.set_input_files("#pick", photographs / "blue.jpg")
     assert words(page, "blue.jpg") == "No answer"
@@ -287,7 +299,7 @@ def test_a_service_that_is_gone_and_comes_back(opened, photographs, model, pictu
     page.screenshot(path=pictures / "error.png", full_page=True)
     with served.serve(model, PORT=port):
         page.get_by_role("button", name="Try blue.jpg again").click()
-        page.locator(".failed").wait_for(state="detached")
+        page.get_by_role("button", name="Try blue.jpg again").wait_for(state="hidden")
         assert words(page, "blue.jpg") == "Looks benign"
         assert not page.get_by_role("alert").is_visible()
 
@@ -303,10 +315,8 @@ def test_a_service_that_wants_a_key(opened, photographs, model):
         assert words(page, "red.jpg") == "Looks malignant"
 
 
-def test_a_file_too_large_is_not_sent(opened, photographs, tmp_path):
+def test_a_file_too_large_is_not_sent(opened, large):
     page = opened()
-    large = tmp_path / "large.jpg"
-    large.write_bytes((photographs / "red.jpg").read_bytes() + bytes(21 * 2**20))
     sent = []
     page.on("request", lambda request: sent.append(request.url))
     page.set_input_files("#pick", large)
