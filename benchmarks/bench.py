@@ -3,8 +3,9 @@
     python benchmarks/bench.py [--full] [--only train --only reading] [--torch PYTHON] [--write]
 
 Each script prints what it does and ends with rows of the table. --full adds what takes longer than
-half an hour; --write keeps the table in BENCHMARKS.md, with the machine and the versions. The
-photographs are those that `data.load` finds: set SKINCNN_DATA for the real ones.
+half an hour; --write keeps the table in BENCHMARKS.md, with the machine and the versions, as far as
+it got. The photographs are those that `data.load` finds: set SKINCNN_DATA for the real ones; what
+is served is a small network of the sample set, or --run RUN.
 """
 
 import argparse
@@ -15,9 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-from skincnn import data, runs
+from skincnn import data, runs, serve_cli
 
 HERE = Path(__file__).resolve().parent
+HEAD = ("| | this package | compared with | ratio, median (range) |", "|---|---|---|---|")
+RUN = "RUN"  # stands for a trained run's folder
 USUAL = {  # name -> its words; in all about half an hour on two cores
     "startup": ["startup.py", "--rounds", "3"],
     "train": ["train.py", "--rounds", "3"],
@@ -28,6 +31,8 @@ USUAL = {  # name -> its words; in all about half an hour on two cores
     "evaluate": ["evaluate.py"],
     "shards": ["shards.py", "--data", "sample", "--shards", "8"],
     "processes": ["processes.py", "--pairs", "2"],
+    "service": ["service.py", RUN, "--requests", "200"],
+    "answer": ["answer.py", RUN, "--rounds", "3"],
     "growth": ["growth.py"],
 }
 FULL = USUAL | {
@@ -42,6 +47,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", action="append", choices=USUAL)
     parser.add_argument("--torch", help="an interpreter that has torch, to train beside")
+    parser.add_argument("--run", type=Path, help="what is served; default: a small one, trained")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     some = FULL if asked.full else USUAL
@@ -49,8 +55,11 @@ def main() -> None:
         some = some | {"train": [*some["train"], "--torch", asked.torch]}
     rows, failed = [], []
     for name in asked.only or some:
-        words = [sys.executable, "-u", str(HERE / some[name][0]), *some[name][1:]]
-        print(f"\n--- python benchmarks/{' '.join(some[name])}", flush=True)
+        if RUN in some[name] and asked.run is None:
+            asked.run = serve_cli.small().parent
+        given = [str(asked.run) if word == RUN else word for word in some[name]]
+        words = [sys.executable, "-u", str(HERE / given[0]), *given[1:]]
+        print(f"\n--- python benchmarks/{' '.join(given)}", flush=True)
         began = time.perf_counter()
         process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -63,12 +72,10 @@ def main() -> None:
         if process.wait():
             failed.append(name)
         print(f"({(time.perf_counter() - began) / 60:.1f} min)", flush=True)
-    table = "\n".join(
-        ["| | this package | compared with | ratio, median (range) |", "|---|---|---|---|", *rows]
-    )
+        table = "\n".join([*HEAD, *rows])
+        if asked.write:
+            (HERE.parent / "BENCHMARKS.md").write_text(page(table, asked), "utf-8")
     print(f"\n{table}")
-    if asked.write:
-        (HERE.parent / "BENCHMARKS.md").write_text(page(table, asked), "utf-8")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -78,6 +85,8 @@ def page(table: str, asked) -> str:
     index = data.load(progress=False)
     words = ["python benchmarks/bench.py", *(["--full"] if asked.full else [])]
     words += [f"--only {name}" for name in asked.only or ()]
+    words += ["--torch PYTHON"] if asked.torch else []
+    words += ["--run RUN"] if asked.run and asked.run.name != serve_cli.SMALL_RUN else []
     versions = ", ".join(f"{name} {version}" for name, version in runs.versions().items())
     return (
         "# Benchmarks\n\nTwo things at a time, in turn, in one run on one machine; the ratio is "

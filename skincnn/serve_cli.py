@@ -18,6 +18,7 @@ from skincnn import artefact, config
 
 serving = typer.Typer()
 # Small and quick, so that the page can be seen: not to be trusted with anything.
+SMALL_RUN = "sample_small"
 SMALL = ["--preset", "two_conv", "--data", "sample", "--protocol", "clean", "--epochs", "12"]
 
 
@@ -93,7 +94,7 @@ def serve(
 def _found(model: str | None, stack: contextlib.ExitStack) -> Path:
     """The model on this machine, fetched or made where it is not here yet."""
     if not model:
-        return _small()
+        return small()
     if not model.startswith("gs://"):
         return Path(model)
     from skincnn import cloud
@@ -102,10 +103,10 @@ def _found(model: str | None, stack: contextlib.ExitStack) -> Path:
     return cloud.fetch(model, Path(stack.enter_context(tempfile.TemporaryDirectory())))
 
 
-def _small() -> Path:
+def small() -> Path:
     """A small network of the sample set, trained and exported unless it is there."""
-    run = config.local_dir() / "sample_small"
-    file = run / "sample_small.onnx"
+    run = config.local_dir() / SMALL_RUN
+    file = run / f"{SMALL_RUN}.onnx"
     # An older version's may not be opened any more: it is made again.
     with contextlib.suppress(artefact.ArtefactError):
         artefact.read(file)
