@@ -11,6 +11,7 @@ is served is a small network of the sample set, or --run RUN.
 import argparse
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from skincnn import data, runs, serve_cli
 
 HERE = Path(__file__).resolve().parent
 HEAD = ("| | this package | compared with | ratio, median (range) |", "|---|---|---|---|")
-RUN = "RUN"  # stands for a trained run's folder
+RUN, MODEL, PHOTOGRAPH = "RUN", "MODEL", "PHOTOGRAPH"  # stand for what `given` says
 USUAL = {  # name -> its words; in all about half an hour on two cores
     "startup": ["startup.py", "--rounds", "3"],
     "train": ["train.py", "--rounds", "3"],
@@ -39,27 +40,30 @@ FULL = USUAL | {
     "train": ["train.py", "--rounds", "5"],
     "audit": ["audit.py"],
     "growth": ["growth.py", "--full"],
+    "hostile": ["hostile.py", MODEL, "--slow", "40", "--fuzz", "30"],
+    "container": ["container.py", MODEL, PHOTOGRAPH],
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--full", action="store_true")
-    parser.add_argument("--only", action="append", choices=USUAL)
+    parser.add_argument("--only", action="append", choices=FULL)
     parser.add_argument("--torch", help="an interpreter that has torch, to train beside")
     parser.add_argument("--run", type=Path, help="what is served; default: a small one, trained")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
-    some = FULL if asked.full else USUAL
+    chosen = asked.only or list(FULL if asked.full else USUAL)
+    some = FULL if asked.full else FULL | USUAL
     if asked.torch:
         some = some | {"train": [*some["train"], "--torch", asked.torch]}
     rows, failed = [], []
-    for name in asked.only or some:
-        if RUN in some[name] and asked.run is None:
+    for name in chosen:
+        if {RUN, MODEL} & set(some[name]) and asked.run is None:
             asked.run = serve_cli.small().parent
-        given = [str(asked.run) if word == RUN else word for word in some[name]]
-        words = [sys.executable, "-u", str(HERE / given[0]), *given[1:]]
-        print(f"\n--- python benchmarks/{' '.join(given)}", flush=True)
+        script, *more = [given(word, asked.run) for word in some[name]]
+        words = [sys.executable, "-u", str(HERE / script), *more]
+        print(f"\n--- python benchmarks/{shlex.join([script, *more])}", flush=True)
         began = time.perf_counter()
         process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -78,6 +82,20 @@ def main() -> None:
     print(f"\n{table}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
+
+
+def given(word: str, run: Path | None) -> str:
+    """What a word of a script's stands for: the run, its export, the sample set's first one."""
+    if word == PHOTOGRAPH:
+        return str(data.paths(data.usable(data.load("sample", progress=False)))[0])
+    if word == MODEL:
+        model = run / f"{run.name}.onnx"
+        if not model.is_file():
+            from skincnn import export
+
+            export.write(runs.Run(run), "onnx", model)
+        return str(model)
+    return str(run) if word == RUN else word
 
 
 def page(table: str, asked) -> str:

@@ -20,6 +20,8 @@ import urllib.request
 import venv
 from pathlib import Path
 
+from rows import row
+
 ROOT = Path(__file__).resolve().parent.parent
 MOST = 400  # MB
 
@@ -43,6 +45,7 @@ def main() -> None:
             )
             added = size(place) - bare
             print(f"pip install {shlex.join(requirements)}: {added:.0f} MB")
+            row(f"`pip install {shlex.join(requirements)}`", f"{added:.0f} MB")
         packages = [p.name for p in place.glob("lib/*/site-packages/*")]
         heavy = [p for p in packages if re.match(r"tensorflow|keras|sklearn|torch|jax", p)]
         print(f"TensorFlow and its like: {', '.join(heavy) or 'none'}")
@@ -52,6 +55,7 @@ def main() -> None:
     for what, seconds in (("predict", predict), ("serve", serve)):
         told = ", ".join(f"{s:.2f}" for s in seconds)
         print(f"{what}: first answer after {statistics.median(seconds):.2f} s (of {told})")
+        row(f"first answer of `skincnn {what}`, cold", f"{statistics.median(seconds):.2f} s")
     if added >= MOST or heavy:
         sys.exit(1)
 

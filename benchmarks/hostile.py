@@ -27,6 +27,7 @@ import clients
 import httpx
 import numpy as np
 from PIL import Image
+from rows import row
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 import odd_files
@@ -83,6 +84,11 @@ def main() -> None:
     print(f"memory: {before:.0f} MB before, {held.most:.0f} at most, {after:.0f} after")
     errors = sum(count for (_, status), count in bad.items() if status in (500, "none"))
     print(f"500 or no answer: {errors}; the service {'answers' if alive else 'is gone'}")
+    honestly = f"{good['answered']} of {good.total()} honest ones answered meanwhile"
+    told = f"{errors} errors of {asked.requests}; {honestly}; schemathesis: {fuzzed}"
+    row("hostile requests", told)
+    peak = f"{held.most:.0f} MB at most, {after:.0f} after"
+    row("memory under hostile requests", peak, f"{before:.0f} MB before")
     if errors or good["failed"] or not alive or after > 1.2 * before or fuzzed == "failures":
         sys.exit(1)
 
