@@ -135,7 +135,7 @@ async def serve(app, host: str, port: int, limits: Limits, ready=lambda address:
     Raises:
         OSError: the port is taken or not allowed.
     """
-    _give_memory_back()
+    give_memory_back()
     settings = config(app, host, port, limits)
     server = uvicorn.Server(settings)
     listener = bound(host, port)
@@ -149,7 +149,7 @@ async def serve(app, host: str, port: int, limits: Limits, ready=lambda address:
     await task
 
 
-def _give_memory_back() -> None:
+def give_memory_back() -> None:
     """Have the C library return large blocks at once. Left alone it learns from the first large
     photograph to keep such blocks, in every thread that has decoded one, for good."""
     try:

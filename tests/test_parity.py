@@ -20,7 +20,7 @@ from skincnn import artefact, data, export, images, predictor, verdict
 # Pillow says about two of the odd files what their reasons say.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Image size")
 SAME = 1e-4
-NEAR = 0.01  # strangeness, of another export: each keeps features of its own, in float16
+NEAR = 2e-3  # of strangeness, absolute or relative: each export has features of its own, in float16
 QUANTISED = 0.05  # what int8 weights may change: five times what they do in this network
 ENDINGS = {"onnx": ".onnx", "litert": ".tflite", "savedmodel": ""}
 
@@ -68,7 +68,7 @@ def test_one_photograph_one_answer(
             )
         assert artefact.read(path).malignant == artefact.read(exported).malignant
         own = called(path, photographs)
-        same(f"{kind}, called", own, notebook, SAME if kind == "onnx" else NEAR)
+        same(f"{kind}, called", own, notebook, 0 if kind == "onnx" else NEAR)
         same(f"{kind}, typed", typed(photographs, "--model", path), own)
     for way, found in over_http(exported, photographs).items():
         same(way, found, notebook)
@@ -100,7 +100,7 @@ def test_a_photograph_that_is_none_is_refused_alike(exported):
             model.photograph(content)
 
 
-def same(way, found, wanted, strangeness=SAME):
+def same(way, found, wanted, share=0.0):
     """File name -> answer as JSON has it, against those wanted."""
     assert set(found) == set(wanted), way
     for name, one in found.items():
@@ -109,7 +109,7 @@ def same(way, found, wanted, strangeness=SAME):
             assert one[what] == own[what], where
         for what in ("probabilities", "confidence", "malignant", "interval"):
             assert one[what] == pytest.approx(own[what], abs=SAME), (where, what)
-        strange = pytest.approx(own["strangeness"], abs=strangeness)
+        strange = pytest.approx(own["strangeness"], abs=max(SAME, share), rel=share)
         assert one["strangeness"] == strange, where
 
 
