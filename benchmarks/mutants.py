@@ -41,7 +41,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = {
-    "splits": ["splits"],
+    "splits": ["splits", "leakage"],
+    "leakage": ["leakage"],
     "audit": ["audit"],
     "evaluate": ["evaluate"],
     "tfrecords": ["tfrecords_index", "tfrecords"],

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, hair, person, predictions, pretrained, splits, views
+from skincnn import config, data, hair, leakage, person, predictions, pretrained, splits, views
 
 # Settings that the commands have options of their own for; all others are given by --set.
 _OPTIONS = ("epochs", "image_size", "batch_size", "precision")
@@ -231,7 +231,7 @@ def describe(
             "training": len(splits.training(index, fold)),
             **inner,
             "held_out": len(splits.held_out(index, fold)),
-            "held_out_with_sibling_in_training": len(splits.leaks(index, fold)),
+            "held_out_with_sibling_in_training": len(leakage.siblings(index, fold)),
             **{name: said for name in SAID if (said := index.attrs.get(name))},
             **same["data"],
         },

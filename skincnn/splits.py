@@ -7,10 +7,8 @@ belongs to that fold alone. Augmented copies stand where their source stands.
 
     index, _ = audit.clean(data.load("isic9"))
     index = splits.inner(splits.grouped(index, k=5), fold=0)
-    splits.assert_no_leakage(index, fold=0)
+    leakage.assert_none(index, fold=0)
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -29,15 +27,6 @@ SHARED = {
     "group": "group",
 }
 SIZES = (2, 5, 20)  # photographs a group from which it is of another size
-NAMED = 3  # pairs an error names; its `pairs` has all of them
-
-
-class LeakageError(ValueError):
-    """Photographs that should be apart are not; `pairs` lists them (see `assert_no_leakage`)."""
-
-    def __init__(self, message: str, pairs: pd.DataFrame):
-        super().__init__(message)
-        self.pairs = pairs
 
 
 def published(index: pd.DataFrame, fraction: float = 0.2, seed: int = 123) -> pd.DataFrame:
@@ -46,8 +35,9 @@ def published(index: pd.DataFrame, fraction: float = 0.2, seed: int = 123) -> pd
     What `keras.utils.image_dataset_from_directory(..., validation_split=0.2, seed=123)` does: the
     Train folder's files in order of class and name, shuffled, the last fifth held out. It splits
     files, so duplicates, photographs of one lesion and augmented copies present in the index
-    stand on both sides (`leaks` lists them). Use it to compare with published figures only. A set
-    in shards is split by whole shards, as its published pipelines do: patients straddle them.
+    stand on both sides (`leakage.siblings` lists them). Use it to compare with published figures
+    only. A set in shards is split by whole shards, as its published pipelines do: patients
+    straddle them.
 
     Args:
         index: from `data.load`, with or without added copies.
@@ -182,7 +172,7 @@ def inner(index: pd.DataFrame, fold: int, fraction: float = 0.12, seed: int = 0)
         ValueError: fraction out of range, no such fold, or no class has two groups to part.
     """
     _check_fraction(fraction)
-    _check_fold(index, fold)
+    check_fold(index, fold)
     rows = index[index["fold"].notna() & index["fold"].ne(fold).fillna(True)].copy()
     table = _pieces(rows)
     counts, per_class = table.to_numpy(), table.to_numpy().sum(axis=0)
@@ -236,69 +226,13 @@ def test(index: pd.DataFrame) -> pd.DataFrame:
     return index[rows].reset_index(drop=True)
 
 
-def leaks(index: pd.DataFrame, fold: int = 0) -> pd.DataFrame:
-    """Held-out photographs with a sibling in training: same photograph, copy, lesion or patient.
-
-    Returns:
-        One row a held-out photograph: `file`, `label`, `siblings` (training rows of its group).
-    """
-    siblings = training(index, fold)["group"].value_counts()
-    rows = held_out(index, fold)
-    counts = rows["group"].map(siblings).fillna(0).astype(int)
-    return rows[["file", "label"]].assign(siblings=counts)[counts > 0].reset_index(drop=True)
-
-
-def assert_no_leakage(index: pd.DataFrame, fold: int = 0, shared: Sequence[str] = (*SHARED,)):
-    """Refuse a split in which a held-out photograph has a relative among those that train.
-
-    The held-out fold is compared with everything else that takes part, the inner part with what
-    trains. A column the index does not have is not compared.
-
-    Args:
-        index: with `fold`, and `inner` where there is one.
-        fold: the one that is held out.
-        shared: what counts, keys of `SHARED`; by default all of it.
-
-    Raises:
-        LeakageError: there are such pairs. The message has their number and names the first; its
-            `pairs` has a row each: `held_out`, `training` (files), `shares` (keys, by comma).
-        ValueError: no such fold, or a key that is not in `SHARED`.
-    """
-    _check_fold(index, fold)
-    if unknown := [name for name in shared if name not in SHARED]:
-        raise ValueError(f"shared={unknown[0]!r}: choose of {', '.join(SHARED)}")
-    rows = _with_origin(index)
-    trained, outer = trains(rows, fold), (rows["fold"] == fold).fillna(False).astype(bool)
-    chooses = rows["inner"].astype(bool) if "inner" in rows else outer & False
-    pairs = pd.concat(
-        [
-            _pairs(rows[outer], rows[trained | chooses], shared),
-            _pairs(rows[chooses], rows[trained], shared),
-        ],
-        ignore_index=True,
-    )
-    if not len(pairs):
-        return
-    named = [f"{a} ← {b} ({what})" for a, b, what in pairs.head(NAMED).itertuples(index=False)]
-    more = f" … and {len(pairs) - NAMED:,} more" if len(pairs) > NAMED else ""
-    raise LeakageError(
-        f"fold {fold}: {len(pairs):,} pairs of held-out ← training rows are related: "
-        f"{'; '.join(named)}{more}. Split with `splits.grouped`, on the index of `audit.clean`, "
-        "and make copies after it",
-        pairs,
-    )
-
-
 def fingerprint(index: pd.DataFrame) -> str:
     """SHA-256 of who is in the index, under which name, in which fold and which part of it."""
     columns = ["file", "label", "fold", "inner"]
     return data.fingerprint(index, [name for name in columns if name in index])
 
 
-# --- underneath ----------------------------------------------------------------------------------
-
-
-def _with_origin(index: pd.DataFrame) -> pd.DataFrame:
+def with_origin(index: pd.DataFrame) -> pd.DataFrame:
     """The index with the column `origin` of `SHARED`."""
     origin = index["file"]
     if "augmented_from" in index:
@@ -306,12 +240,22 @@ def _with_origin(index: pd.DataFrame) -> pd.DataFrame:
     return index.assign(origin=origin)
 
 
+def check_fold(index: pd.DataFrame, fold: int) -> None:
+    """Raise a ValueError that lists the folds there are, where `fold` is none of them."""
+    folds = sorted(int(k) for k in index["fold"].dropna().unique() if k >= 0)
+    if fold not in folds:
+        raise ValueError(f"fold={fold!r}: this index has {folds}")
+
+
+# --- underneath ----------------------------------------------------------------------------------
+
+
 def _pieces(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows by piece and class, (pieces, classes), in order of name; sets `piece` in `rows`.
 
     A piece is named after its first file in order, so the order of the rows does not matter.
     """
-    ordered = _with_origin(rows).sort_values("file")
+    ordered = with_origin(rows).sort_values("file")
     rows["piece"] = pd.Series(data.groups(ordered, (*SHARED.values(),)), ordered.index)
     return pd.crosstab(rows["piece"], rows["label"]).sort_index()
 
@@ -337,29 +281,6 @@ def _by_file(index: pd.DataFrame, files: pd.Series, values: pd.Series, dtype: st
     return index["file"].map(dict(zip(files, values, strict=True))).astype(dtype)
 
 
-def _pairs(held: pd.DataFrame, others: pd.DataFrame, shared: Sequence[str]) -> pd.DataFrame:
-    """Every related pair of a row of `held` and one of `others`, with what they share."""
-    found = []
-    for name in shared:
-        column = SHARED[name]
-        if column in held:
-            sides = [
-                rows.loc[rows[column].notna() & (rows[column] != ""), ["file", column]]
-                for rows in (held, others)
-            ]
-            found.append(sides[0].merge(sides[1], on=column)[["file_x", "file_y"]].assign(by=name))
-    table = pd.concat(found, ignore_index=True).rename(
-        columns={"file_x": "held_out", "file_y": "training", "by": "shares"}
-    )
-    return table.groupby(["held_out", "training"], sort=False, as_index=False).agg(", ".join)
-
-
 def _check_fraction(fraction: float) -> None:
     if not 0 < fraction < 1:
         raise ValueError(f"fraction={fraction!r}: must lie between 0 and 1")
-
-
-def _check_fold(index: pd.DataFrame, fold: int) -> None:
-    folds = sorted(int(k) for k in index["fold"].dropna().unique() if k >= 0)
-    if fold not in folds:
-        raise ValueError(f"fold={fold!r}: this index has {folds}")

@@ -23,6 +23,7 @@ from skincnn import (
     distribute,
     evaluate,
     fused,
+    leakage,
     models,
     optimizers,
     person,
@@ -58,7 +59,7 @@ def fit(
 
     Raises:
         runs.RunError: the folder holds a run with other settings or data; the message lists them.
-        splits.LeakageError: photographs that train are related to held-out ones. Protocol `clean`
+        leakage.LeakageError: photographs that train are related to held-out ones. Protocol `clean`
             refuses every relation, `split_first` copies of held-out photographs only (the
             published folders hold duplicates, which are left as they are); `published` none.
         ValueError: a part of the split is empty, or a setting is out of range.
@@ -78,7 +79,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
         print("Protocol published: whole shards are held out, and patients straddle them.")
     if settings.protocol != "published":
         shared = tuple(splits.SHARED) if settings.protocol == "clean" else ("copy",)
-        splits.assert_no_leakage(index, settings.fold, shared)
+        leakage.assert_none(index, settings.fold, shared)
     classes = data.classes(index)
     run = runs.Run(folder)
     wanted = runs.describe(settings, index, classes, settings.precision)

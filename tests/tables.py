@@ -1,4 +1,4 @@
-"""Random tables of predictions for the tests."""
+"""Tables for the tests: an index without photographs, random predictions."""
 
 import numpy as np
 import pandas as pd
@@ -6,6 +6,15 @@ import pandas as pd
 from skincnn import labels, predictions
 
 NAMES = list(labels.ISIC9)
+COUNTS = {"nevus": 90, "melanoma": 60, "wart": 7}
+
+
+def unrelated(counts=COUNTS, **columns):
+    """An index without photographs; every row is related to nothing."""
+    names = [label for label, n in counts.items() for _ in range(n)]
+    plain = {"split": "train", "problem": "", "augmented_from": "", "lesion_id": "", "sha256": ""}
+    rows = {"file": [f"{i:03d}.jpg" for i in range(len(names))], "label": names}
+    return pd.DataFrame(rows | plain | columns)
 
 
 def make(n=300, seed=0, names=NAMES, skill=1.0, **columns):

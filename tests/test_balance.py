@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from skincnn import balance, config, data, images, splits
+from skincnn import balance, config, data, images, leakage, splits
 
 COUNTS = {"melanoma": 6, "nevus": 4, "vascular lesion": 5}
 QUIET = {"progress": False}
@@ -148,7 +148,7 @@ def test_nothing_held_out_is_copied(index):
     held_out = set(splits.held_out(folded)["file"])
     assert held_out and held_out.isdisjoint(copies(result)["augmented_from"])
     assert (copies(result)["fold"] == -1).all() and result["fold"].dtype == "Int64"
-    assert splits.leaks(result).empty
+    assert leakage.siblings(result).empty
     filled = splits.training(balance.fill(folded, 9, fold=0, **QUIET))
     assert filled["label"].value_counts().to_dict() == dict.fromkeys(COUNTS, 9)
 

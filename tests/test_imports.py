@@ -38,6 +38,7 @@ LAYERS = (
         "duplicates",
         "sketches",
         "splits",
+        "leakage",
         "balance",
         "skintone",
     },  # numpy, pandas, Pillow, scikit-learn
@@ -138,6 +139,7 @@ WITHIN = {
     ("report", "findings"),
     ("scoreboards", "audit"),
     ("splits", "data"),
+    ("leakage", "splits"),
     ("balance", "images"),
     ("balance", "data"),
     ("skintone", "data"),

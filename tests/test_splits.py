@@ -3,10 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from tables import COUNTS, unrelated
 
-from skincnn import data, splits
-
-COUNTS = {"nevus": 90, "melanoma": 60, "wart": 7}
+from skincnn import data, leakage, splits
 
 
 @pytest.fixture
@@ -93,23 +92,6 @@ def test_too_few_to_split_is_an_error(index):
         splits.published(index[index["split"] == "train"].head(1))
 
 
-def test_leaks_finds_a_copy_on_the_other_side_and_nothing_else(index):
-    split = splits.published(index.assign(group="lesion of " + index["file"]))
-    assert not len(splits.leaks(split)), "every photograph of this set has its own group"
-    source = splits.held_out(split).iloc[[0]]
-    copy = source.assign(
-        file="augmented/x/copy.jpg", augmented_from=source["file"], fold=pd.array([-1], "Int64")
-    )
-    leaks = splits.leaks(pd.concat([split, copy, copy], ignore_index=True))
-    assert leaks.to_dict("records") == [
-        {"file": source["file"].iloc[0], "label": source["label"].iloc[0], "siblings": 2}
-    ]
-    one = splits.leaks(pd.concat([split, copy], ignore_index=True))
-    assert one["siblings"].tolist() == [1] and list(one) == ["file", "label", "siblings"]
-    inside = copy.assign(fold=pd.array([0], "Int64"))  # both held out: nothing leaks
-    assert not len(splits.leaks(pd.concat([split, inside], ignore_index=True)))
-
-
 def test_training_leaves_out_the_fold_asked_for():
     index = pd.DataFrame(
         {"file": list("abcde"), "fold": pd.array([0, 1, 2, -1, pd.NA], dtype="Int64")}
@@ -129,7 +111,7 @@ def test_the_fingerprint_sees_a_row_change_sides(index):
 def shards(each, per_shard=4):
     """An index of records without photographs."""
     number = np.repeat(np.arange(each), per_shard)
-    return table({"nevus": len(number)}, shard=number)
+    return unrelated({"nevus": len(number)}, shard=number)
 
 
 @pytest.mark.parametrize(
@@ -158,14 +140,6 @@ def test_which_shards_are_held_out_is_the_seeds_choice():
 # --- grouped folds -------------------------------------------------------------------------------
 
 
-def table(counts=COUNTS, **columns):
-    """An index without photographs; every row is related to nothing."""
-    labels = [label for label, n in counts.items() for _ in range(n)]
-    plain = {"split": "train", "problem": "", "augmented_from": "", "lesion_id": "", "sha256": ""}
-    rows = {"file": [f"{i:03d}.jpg" for i in range(len(labels))], "label": labels}
-    return pd.DataFrame(rows | plain | columns)
-
-
 def related(n, seed=0):
     """Lesions of one to a few photographs."""
     return [f"L{i}" for i in np.random.default_rng(seed).integers(0, 2 * n // 3, n)]
@@ -173,7 +147,7 @@ def related(n, seed=0):
 
 @pytest.mark.parametrize("k", [2, 5])
 def test_folds_hold_every_row_once_and_every_class_evenly(k):
-    folds = splits.grouped(table(), k)
+    folds = splits.grouped(unrelated(), k)
     assert set(folds["fold"]) == set(range(k))
     counts = pd.crosstab(folds["label"], folds["fold"])
     assert (counts.max(axis=1) - counts.min(axis=1) <= 1).all()
@@ -184,22 +158,22 @@ def test_folds_hold_every_row_once_and_every_class_evenly(k):
 
 @pytest.mark.parametrize("column", ["lesion_id", "patient_id", "image_id", "sha256", "group"])
 def test_what_is_related_is_never_in_two_folds(column):
-    rows = table({"nevus": 90, "melanoma": 60})
+    rows = unrelated({"nevus": 90, "melanoma": 60})
     folds = splits.grouped(rows.assign(**{column: related(len(rows))}))
     assert (folds.groupby(column)["fold"].nunique() == 1).all()
     assert pd.crosstab(folds["label"], folds["fold"]).to_numpy().min() >= 8
     for fold in range(5):
-        splits.assert_no_leakage(folds, fold)
+        leakage.assert_none(folds, fold)
 
 
 def test_relations_reach_on_over_clusters_and_lesions():
-    rows = table({"nevus": 30}, cluster=pd.array([0, 0, *[pd.NA] * 28], dtype="Int64"))
+    rows = unrelated({"nevus": 30}, cluster=pd.array([0, 0, *[pd.NA] * 28], dtype="Int64"))
     rows.loc[[1, 2], "lesion_id"] = "one lesion"
     assert splits.grouped(rows)["fold"][:3].nunique() == 1
 
 
 def test_copies_follow_their_source():
-    rows = table()
+    rows = unrelated()
     copies = rows.assign(file="augmented/" + rows["file"], augmented_from=rows["file"])
     folds = splits.grouped(pd.concat([rows, copies], ignore_index=True))
     fold = folds.set_index("file")["fold"]
@@ -207,7 +181,7 @@ def test_copies_follow_their_source():
 
 
 def test_set_aside_stays_out_and_published_test_photographs_take_part():
-    rows = table()
+    rows = unrelated()
     rows.loc[3, "problem"], rows.loc[4, "split"] = "damaged", "test"
     folds = splits.grouped(rows)
     assert folds["fold"].isna().tolist() == [i == 3 for i in range(len(rows))]
@@ -215,7 +189,7 @@ def test_set_aside_stays_out_and_published_test_photographs_take_part():
 
 
 def test_the_same_folds_from_any_order_and_other_folds_from_another_seed():
-    rows = table(lesion_id=related(157))
+    rows = unrelated(lesion_id=related(157))
     shuffled = rows.sample(frac=1, random_state=1)
     for one in (splits.grouped, lambda r: splits.inner(splits.grouped(r), 2)):
         assert splits.fingerprint(one(shuffled)) == splits.fingerprint(one(rows))
@@ -225,13 +199,13 @@ def test_the_same_folds_from_any_order_and_other_folds_from_another_seed():
 
 
 def test_the_fingerprint_sees_the_inner_part():
-    folds = splits.grouped(table())
+    folds = splits.grouped(unrelated())
     prints = [splits.fingerprint(splits.inner(folds, 0, seed=seed)) for seed in (0, 1)]
     assert len({splits.fingerprint(folds), *prints}) == 3
 
 
 def test_folds_come_out_as_they_did_when_figures_were_published():
-    rows = table(lesion_id=related(157))
+    rows = unrelated(lesion_id=related(157))
     folds = splits.grouped(rows)
     assert splits.fingerprint(folds)[:16] == "171de5bdd71b29fa"
     assert splits.fingerprint(splits.inner(folds, 3))[:16] == "9bdde38eb65e3de8"
@@ -258,7 +232,7 @@ def test_dealing_is_the_seeds_choice_among_equals():
 
 
 def test_a_class_with_fewer_groups_than_folds_is_named():
-    rows = table()
+    rows = unrelated()
     rows.loc[rows["label"] == "wart", "lesion_id"] = ["a", "a", "b", "b", "c", "c", "d"]
     with pytest.raises(ValueError, match=r"class 'wart' has 4 groups .*fewer than k=5"):
         splits.grouped(rows)
@@ -270,7 +244,7 @@ def test_a_class_with_fewer_groups_than_folds_is_named():
 def test_a_class_too_entangled_with_others_to_part_is_named():
     pieces = [("P", {c: 50 for c in "abcd"}), ("Q", {"wart": 1, "e": 100}), ("", {"e": 2})]
     pieces.append(("R", {"wart": 1} | {c: 10 for c in "abcd"}))
-    rows = pd.concat([table(counts, lesion_id=lesion) for lesion, counts in pieces])
+    rows = pd.concat([unrelated(counts, lesion_id=lesion) for lesion, counts in pieces])
     rows["file"] = [f"{i}.jpg" for i in range(len(rows))]
     with pytest.raises(ValueError, match="class 'wart': none of its 2 groups fits into fold 0"):
         splits.grouped(rows.reset_index(drop=True), 2)
@@ -280,7 +254,7 @@ def test_a_class_too_entangled_with_others_to_part_is_named():
 
 
 def test_the_inner_part_is_a_share_of_each_class_of_what_trains():
-    folds = splits.grouped(table(lesion_id=related(157)))
+    folds = splits.grouped(unrelated(lesion_id=related(157)))
     parts = splits.inner(folds, 1)
     chooses, trains = splits.validation(parts, 1), splits.training(parts, 1)
     held_out = splits.held_out(parts, 1)
@@ -288,14 +262,14 @@ def test_the_inner_part_is_a_share_of_each_class_of_what_trains():
     for part in (chooses, trains, held_out):
         assert list(part.index) == list(range(len(part))) and set(part) == set(parts)
     assert set(held_out["file"]) == set(splits.held_out(folds, 1)["file"])
-    splits.assert_no_leakage(parts, 1)
+    leakage.assert_none(parts, 1)
     share = chooses["label"].value_counts() / splits.training(folds, 1)["label"].value_counts()
     assert share[["nevus", "melanoma"]].between(0.09, 0.13).all()
     assert 1 <= (chooses["label"] == "wart").sum() <= 2
 
 
 def test_a_rare_class_gives_one_group_of_two_and_keeps_an_only_one():
-    rows = table({"nevus": 40, "wart": 6, "mole": 2})
+    rows = unrelated({"nevus": 40, "wart": 6, "mole": 2})
     rows["fold"] = pd.array([0] * 10 + [-1] * 38, dtype="Int64")
     rows.loc[rows["label"] == "wart", "lesion_id"] = ["a"] * 4 + ["b"] * 2
     rows.loc[rows["label"] == "mole", "lesion_id"] = "only"
@@ -305,7 +279,7 @@ def test_a_rare_class_gives_one_group_of_two_and_keeps_an_only_one():
 
 
 def test_a_large_inner_part_still_leaves_each_class_something_to_train_on():
-    parts = splits.inner(splits.grouped(table()), 0, fraction=0.95)
+    parts = splits.inner(splits.grouped(unrelated()), 0, fraction=0.95)
     assert set(splits.training(parts, 0)["label"]) == set(COUNTS)
 
 
@@ -314,11 +288,11 @@ def test_a_large_inner_part_still_leaves_each_class_something_to_train_on():
 )
 def test_an_inner_part_of_nothing_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        splits.inner(splits.grouped(table()), **options)
+        splits.inner(splits.grouped(unrelated()), **options)
 
 
 def test_one_group_a_class_leaves_nothing_to_set_apart():
-    rows = table({"nevus": 2, "wart": 2}, fold=pd.array([0, 1, 0, 1], dtype="Int64"))
+    rows = unrelated({"nevus": 2, "wart": 2}, fold=pd.array([0, 1, 0, 1], dtype="Int64"))
     with pytest.raises(ValueError, match="nothing to set apart"):
         splits.inner(rows, 0)
 
@@ -326,105 +300,10 @@ def test_one_group_a_class_leaves_nothing_to_set_apart():
 def test_without_an_inner_part_the_held_out_rows_choose(index):
     split = splits.published(index)
     pd.testing.assert_frame_equal(splits.validation(split), splits.held_out(split))
-    folds = splits.grouped(table(), 3)
+    folds = splits.grouped(unrelated(), 3)
     pd.testing.assert_frame_equal(splits.validation(folds, 2), splits.held_out(folds, 2))
 
 
 def test_new_folds_forget_the_inner_part_of_old_ones():
-    parts = splits.inner(splits.grouped(table()), 0)
+    parts = splits.inner(splits.grouped(unrelated()), 0)
     assert "inner" not in splits.grouped(parts, seed=1)
-
-
-# --- the guard -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("column", "what"),
-    [
-        ("sha256", "bytes"),
-        ("image_id", "image"),
-        ("lesion_id", "lesion"),
-        ("patient_id", "patient"),
-        ("group", "group"),
-        ("cluster", "cluster"),
-    ],
-)
-def test_the_guard_names_the_pair_and_what_it_shares(column, what):
-    folds = splits.grouped(table())
-    a, b = (splits.held_out(folds, fold)["file"].iloc[0] for fold in (0, 3))
-    value = 0 if column == "cluster" else "same"
-    shared = pd.Series(np.where(folds["file"].isin([a, b]), value, None), dtype=object)
-    leaky = folds.assign(**{column: shared})
-    with pytest.raises(splits.LeakageError, match=rf"1 pairs .*: {a} ← {b} \({what}\)") as caught:
-        splits.assert_no_leakage(leaky, 0)
-    assert caught.value.pairs.to_dict("records") == [{"held_out": a, "training": b, "shares": what}]
-    splits.assert_no_leakage(leaky, 1)  # there both train
-    splits.assert_no_leakage(leaky, 0, [k for k in splits.SHARED if k != what])
-
-
-def test_the_guard_names_all_that_a_pair_shares_once():
-    folds = splits.grouped(table())
-    a, b = (splits.held_out(folds, fold)["file"].iloc[0] for fold in (0, 3))
-    value = folds["file"].isin([a, b]).map({True: "same", False: ""})
-    with pytest.raises(splits.LeakageError) as caught:
-        splits.assert_no_leakage(folds.assign(lesion_id=value, patient_id=value), 0)
-    assert caught.value.pairs.to_dict("records") == [
-        {"held_out": a, "training": b, "shares": "lesion, patient"}
-    ]
-
-
-def test_the_guard_sees_a_copy_whose_source_is_held_out():
-    folds = splits.grouped(table())
-    source = splits.held_out(folds, 2)["file"].iloc[0]
-    copy = folds[folds["file"] == source].assign(
-        file="augmented/x.jpg", augmented_from=source, fold=pd.array([-1], dtype="Int64")
-    )
-    leaky = pd.concat([folds, copy], ignore_index=True)
-    for shared in (splits.SHARED, ["copy"]):
-        with pytest.raises(splits.LeakageError, match=r"← augmented/x.jpg \(copy"):
-            splits.assert_no_leakage(leaky, 2, shared)
-
-
-def test_the_guard_looks_at_the_inner_part_from_both_sides():
-    parts = splits.inner(splits.grouped(table()), 0)
-    inner, outer = splits.validation(parts, 0)["file"][0], splits.held_out(parts, 0)["file"][0]
-    trains = splits.training(parts, 0)["file"][0]
-    for pair in ((outer, inner), (inner, trains)):
-        leaky = parts.assign(lesion_id=parts["file"].isin(pair).map({True: "L", False: ""}))
-        with pytest.raises(splits.LeakageError, match=f"{pair[0]} ← {pair[1]}"):
-            splits.assert_no_leakage(leaky, 0)
-    leaky = parts.assign(lesion_id=parts["file"].isin([outer, inner, trains]).map({True: "L"}))
-    with pytest.raises(splits.LeakageError) as caught:
-        splits.assert_no_leakage(leaky.fillna({"lesion_id": ""}), 0)
-    pairs = caught.value.pairs
-    assert list(pairs.index) == [0, 1, 2], "of both sides, numbered on"
-    assert set(zip(pairs["held_out"], pairs["training"], strict=True)) == {
-        (outer, inner),
-        (outer, trains),
-        (inner, trains),
-    }
-
-
-def test_the_inner_part_of_another_fold_is_refused():
-    parts = splits.inner(splits.grouped(table()), 0)
-    with pytest.raises(splits.LeakageError):
-        splits.assert_no_leakage(parts, 1)
-
-
-def test_many_pairs_are_counted_and_the_first_named():
-    split = table({"nevus": 40}, lesion_id="one", fold=pd.array([0, *[-1] * 39], dtype="Int64"))
-    with pytest.raises(splits.LeakageError, match=r"39 pairs.*… and 36 more") as caught:
-        splits.assert_no_leakage(split)
-    assert len(caught.value.pairs) == 39 and str(caught.value).count(" ← 0") == splits.NAMED
-    few = split.head(4)
-    with pytest.raises(splits.LeakageError, match=r"3 pairs.*\(lesion\)\. Split with"):
-        splits.assert_no_leakage(few)
-    assert "\n" not in str(caught.value)
-
-
-def test_the_guard_refuses_questions_it_cannot_answer():
-    folds = splits.grouped(table())
-    with pytest.raises(ValueError, match=r"fold=7.*\[0, 1, 2, 3, 4\]"):
-        splits.assert_no_leakage(folds, 7)
-    with pytest.raises(ValueError, match="shared='colour'"):
-        splits.assert_no_leakage(folds, 0, ["colour"])

@@ -22,6 +22,7 @@ from skincnn import (
     data,
     evaluate,
     feed,
+    leakage,
     pipeline,
     precision,
     predictions,
@@ -282,13 +283,13 @@ def test_auto_records_what_was_used_and_a_resumed_run_keeps_it(index, tmp_path, 
 def test_copies_made_before_the_split_leak_and_copies_made_after_do_not(index):
     settings = SMALL.replace(copies_per_class=16)
     published = protocols.prepare(settings, index, progress=False)
-    leaks = splits.leaks(published)
+    leaks = leakage.siblings(published)
     assert len(leaks)
     held_out = splits.held_out(published)
     assert (held_out["augmented_from"] != "").any(), "copies are held out like photographs"
 
     honest = protocols.prepare(settings.replace(protocol="split_first"), index, progress=False)
-    assert not len(splits.leaks(honest))
+    assert not len(leakage.siblings(honest))
     held_out, training = splits.held_out(honest), splits.training(honest)
     assert (held_out["augmented_from"] == "").all()
     assert not set(held_out["file"]) & set(training["augmented_from"])
@@ -319,7 +320,7 @@ def test_clean_copies_what_trains_and_neither_the_inner_part_nor_the_held_out_fo
     assert (len(held_out), len(chooses), len(training)) == (6, 3, 21 + 48)
     assert len(splits.test(ready)) == 0, "Train and Test are pooled"
     assert not set(training["augmented_from"]) & {*held_out["file"], *chooses["file"]}
-    splits.assert_no_leakage(ready, 2)
+    leakage.assert_none(ready, 2)
     # the same folds whatever the seed, and steps that were taken are not taken again
     other = protocols.prepare(settings.replace(seed=5, copies_per_class=0), index, progress=False)
     assert set(splits.held_out(other, 2)["file"]) == set(held_out["file"])
@@ -367,7 +368,7 @@ def test_a_leaky_index_is_refused_by_name_unless_the_protocol_is_published(
     split, (held_out, trains) = leaky(index, "lesion_id", "L1")
     split["inner"] = False
     split.loc[split.index[split["fold"] == -1][-3:], "inner"] = True
-    with pytest.raises(splits.LeakageError, match=rf"{held_out} ← {trains} \(lesion\)"):
+    with pytest.raises(leakage.LeakageError, match=rf"{held_out} ← {trains} \(lesion\)"):
         train.fit(SMALL.replace(protocol="clean"), split, tmp_path / "run", verbose=0)
     assert not (tmp_path / "run").exists()
     for protocol in ("split_first", "published"):  # their folders hold relatives, see fit
@@ -380,7 +381,7 @@ def test_split_first_refuses_a_copy_of_what_is_held_out(index, tmp_path, no_trai
     split = splits.published(index)
     source = splits.held_out(split)["file"][0]
     split.loc[split.index[split["fold"] == -1][0], "augmented_from"] = source
-    with pytest.raises(splits.LeakageError, match=rf"{source} ← .* \(copy\)"):
+    with pytest.raises(leakage.LeakageError, match=rf"{source} ← .* \(copy\)"):
         train.fit(SMALL.replace(protocol="split_first"), split, tmp_path / "run", verbose=0)
     with pytest.raises(AssertionError, match="trained"):
         train.fit(SMALL, split.assign(augmented_from=""), tmp_path / "run", verbose=0)
