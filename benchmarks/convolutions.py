@@ -31,7 +31,7 @@ import tensorflow as tf
 # isort: on
 from rows import row
 
-from skincnn import backbones, config, fused, models, optimizers, pipeline
+from skincnn import backbones, fused, models, optimizers, pipeline, presets
 
 SIDE, BATCH, STEPS = 3072, 32, 4
 NETWORKS = {"baseline": 180, "MobileNetV2": 128}  # and the pixels a side they are trained at
@@ -79,7 +79,7 @@ def convolution(size: int, before: int, filters: int, dtype: str):
 
 
 def network(name: str, dtype: str, quick: bool) -> keras.Model:
-    settings = config.preset("baseline" if name == "baseline" else "transfer", model=name)
+    settings = presets.get("baseline" if name == "baseline" else "transfer", model=name)
     model = models.build(name, 9, NETWORKS[name], dtype=PRECISIONS[dtype])
     backbones.hold(model)
     optimizers.compile_model(model, settings)

@@ -181,10 +181,10 @@ def end(process: subprocess.Popen, name: str, place: Path, alone: str) -> None:
 
 def child(root: str, *words: str) -> None:
     """The command line on a checkout that is ROOT."""
-    from skincnn import config
+    from skincnn import config, presets
 
     config.project_root = lambda: Path(root)
-    config.PRESETS["tiny"] = TINY  # before the command line lists them
+    presets.PRESETS["tiny"] = TINY  # before the command line lists them
     from skincnn import cli, gcp
 
     gcp.PATIENCE = gcp._CONNECT_SECONDS = PATIENCE

@@ -35,10 +35,10 @@ OTHERS = {"published": "Keras float32, cached and shuffled `tf.data`", "torch": 
 
 
 def ours(folder: str, epochs: int) -> dict:
-    from skincnn import config, data, pipeline, splits, train
+    from skincnn import data, pipeline, presets, splits, train
 
     index = data.load(folder, progress=False)  # part of opening the project, cached: not timed
-    settings = config.preset("baseline", epochs=epochs)
+    settings = presets.get("baseline", epochs=epochs)
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         marks, scores = [], []
@@ -64,10 +64,10 @@ def published(folder: str, epochs: int) -> dict:
     import keras
     import tensorflow as tf
 
-    from skincnn import config, data, train
+    from skincnn import data, presets, train
 
     root = data.load(folder, progress=False).attrs["root"]
-    settings = config.preset("baseline", epochs=epochs)
+    settings = presets.get("baseline", epochs=epochs)
     began = time.perf_counter()
     training, validation = (
         keras.utils.image_dataset_from_directory(

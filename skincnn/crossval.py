@@ -63,7 +63,7 @@ def run(
         ValueError: a class has fewer groups than there are folds, or a seed stands twice.
 
     Example:
-        >>> whole = crossval.run(config.preset("baseline"), data.load("isic9"))
+        >>> whole = crossval.run(presets.get("baseline"), data.load("isic9"))
         >>> whole.metrics["balanced_accuracy"]
     """
     seeds = list(seeds) or [settings.seed]

@@ -16,6 +16,7 @@ from skincnn import (
     parts,
     plots_compare,
     predictions,
+    presets,
     protocols,
     runs,
     splits,
@@ -58,7 +59,7 @@ def leakage(
         runs.RunError: the folder holds runs of other settings or data.
         ValueError: seeds out of range, or a set that cannot be dealt out (`splits.grouped`).
     """
-    settings = settings or config.preset("published")
+    settings = settings or presets.get("published")
     if not 1 <= seeds <= settings.folds:
         raise ValueError(f"seeds={seeds!r}: choose 1…{settings.folds}, each has a clean fold")
     folder = Path(folder or default_folder(index))

@@ -120,7 +120,7 @@ def _compact(make: _Seeded, classes: int) -> list:
 MODELS = {
     "baseline": _baseline,  # published four stages: 8.36 M parameters at 180×180 and 9 classes
     "regularised": _regularised,  # the same with dropout 0.25 after each stage
-    "final": _regularised,  # what differs is how it is trained: config.PRESETS["final"]
+    "final": _regularised,  # what differs is how it is trained: presets.PRESETS["final"]
     "compact": _compact,  # ours: 0.9 M parameters, a twentieth of the operations of the published
     "two_conv": _two_conv,  # the published benign-or-malignant network, meant for 64×64
 }

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from skincnn import config
+from skincnn import config, presets
 
 NOTICE = config.NOTICE
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
@@ -31,7 +31,7 @@ SkipDamaged = Annotated[
     bool, typer.Option("--skip-damaged", help="Go on without shards that lost records.")
 ]
 SHARDS = (".tfrec", ".tfrecord", ".tfrecords")  # as shards.ENDINGS, which needs TensorFlow
-Preset = StrEnum("Preset", {name: name for name in config.PRESETS})
+Preset = StrEnum("Preset", {name: name for name in presets.PRESETS})
 Protocol = StrEnum("Protocol", {n: n for n in config.PROTOCOLS})
 Precision = StrEnum("Precision", {n: n for n in config.PRECISIONS})
 Epochs = Annotated[int | None, typer.Option(min=1)]
@@ -53,7 +53,7 @@ def settings_of(preset: str, more: list[str] | None = None, **changes) -> config
     if twice := sorted(set(typed) & set(set_by_name)):
         option = twice[0].replace("_", "-")
         raise ValueError(f"--set {twice[0]}: the command sets it itself, or has --{option} for it")
-    return config.preset(preset, **set_by_name, **typed)
+    return presets.get(preset, **set_by_name, **typed)
 
 
 def facts_of(name: str, column: str, quiet: bool):

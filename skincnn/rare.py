@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from skincnn import ablations, atomic, config, evaluate, parts, plots_rare, predictions
+from skincnn import ablations, atomic, config, evaluate, parts, plots_rare, predictions, presets
 
 WITH = " with metadata"
 
@@ -23,7 +23,7 @@ def networks(epochs: int = 0, image_size: int = 0, **changes) -> dict[str, confi
         image_size: pixels a side; 0: the preset's own.
         changes: other settings, for all of them.
     """
-    rare = config.preset("melanoma")
+    rare = presets.get("melanoma")
     epochs = epochs or rare.epochs
     shared = {"positive": rare.positive, "keep": rare.keep, "image_size": image_size}
     shared = {n: v for n, v in shared.items() if v} | {"inner_fraction": 0.2} | changes
@@ -31,7 +31,7 @@ def networks(epochs: int = 0, image_size: int = 0, **changes) -> dict[str, confi
     scratch = {"image_size": rare.image_size, "views": rare.views} | shared
     plain = {
         "pretrained": pretrained,
-        "from scratch": config.preset("compact", epochs=3 * epochs, **scratch),
+        "from scratch": presets.get("compact", epochs=3 * epochs, **scratch),
     }
     with_metadata = {name + WITH: s.replace(metadata=True) for name, s in plain.items()}
     return plain | with_metadata

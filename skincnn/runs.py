@@ -26,7 +26,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skincnn import config, data, hair, leakage, person, predictions, pretrained, splits, views
+from skincnn import (
+    config,
+    data,
+    hair,
+    leakage,
+    person,
+    predictions,
+    presets,
+    pretrained,
+    splits,
+    views,
+)
 
 # Settings that the commands have options of their own for; all others are given by --set.
 _OPTIONS = ("epochs", "image_size", "batch_size", "precision")
@@ -82,10 +93,10 @@ class Run:
             places = " ".join(shlex.quote(_from_here(place)) for place in members)
             return f"skincnn ensemble {places} --how {info['how']} --out {_from_here(self.folder)}"
         settings = info["config"]
-        if settings["preset"] not in config.PRESETS:
+        if settings["preset"] not in presets.PRESETS:
             return ""
         kind = "cv" if "seeds" in info else "train"
-        start = config.preset(settings["preset"]).asdict()
+        start = presets.get(settings["preset"]).asdict()
         if kind == "cv":  # decides on these itself
             start |= {name: settings[name] for name in ("protocol", "fold")}
         words = [kind, "--preset", settings["preset"]]

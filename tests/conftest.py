@@ -9,7 +9,7 @@ import pytest
 import stand_ins
 from PIL import Image
 
-from skincnn import config
+from skincnn import config, presets
 
 REAL = os.environ.get(config.DATA_VARIABLE, "")
 COLOURS = {  # class -> colour: easy to learn, easy to tell apart
@@ -151,7 +151,7 @@ def small_run(moles, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(config, "project_root", lambda: root)
         stand_ins.plain_audit(patch)
-        settings = config.preset(
+        settings = presets.get(
             "two_conv",
             image_size=32,
             batch_size=16,

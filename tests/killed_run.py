@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from skincnn import config
+from skincnn import config, presets
 
 TINY = {  # everything that could differ after a restart: dropout, augmentation, order, plateau
     "model": "regularised",
@@ -25,7 +25,7 @@ TINY = {  # everything that could differ after a restart: dropout, augmentation,
     "early_stopping": 4,
     "precision": "float32",
 }
-config.PRESETS["tiny"] = TINY
+presets.PRESETS["tiny"] = TINY
 
 if __name__ == "__main__":
     root, how, epoch, *arguments = sys.argv[1:]

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from skincnn import config
+from skincnn import config, presets
 
 SMALL = {
     "model": "compact",
@@ -24,7 +24,7 @@ SMALL = {
     "folds": 3,
     "learning_rate": 3e-3,
 }
-config.PRESETS["small"] = SMALL
+presets.PRESETS["small"] = SMALL
 
 if __name__ == "__main__":
     root, devices, killed_at, *arguments = sys.argv[1:]

@@ -3,13 +3,13 @@
 import pandas as pd
 import tables
 
-from skincnn import atomic, cards, config, evaluate, predictions
+from skincnn import atomic, cards, evaluate, predictions, presets
 
 
 def test_a_card_has_the_runs_figures_protocol_and_limits(tmp_path):
     table = tables.make(300, group=[f"L{i // 2}" for i in range(300)])
     predictions.write(table, tmp_path / "run/predictions.csv")
-    settings = config.preset("transfer", image_size=192, pretrain="ham10000")
+    settings = presets.get("transfer", image_size=192, pretrain="ham10000")
     facts = {"name": "isic9", "rows_sha256": "a" * 64, "pixels_sha256": "b" * 64}
     info = {
         "config": settings.asdict(),

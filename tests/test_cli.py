@@ -15,7 +15,7 @@ import stand_ins
 from PIL import Image
 from tables import make
 
-from skincnn import atomic, cli, config, evaluate, options, predictions, sample
+from skincnn import atomic, cli, config, evaluate, options, predictions, presets, sample
 
 GOOD, PROBLEMS, BAD = 0, 1, 2
 SMALL = ("--preset", "two_conv", "--image-size", "32", "--epochs", "1", "--batch-size", "8")
@@ -320,7 +320,7 @@ def test_the_experiment_is_run_as_it_was_typed(skincnn, tiny, home, monkeypatch)
     arguments = ("experiment", "leakage", "--epochs", "2", "--image-size", "32", "--seeds", "1")
     code, out, _ = skincnn(*arguments, "--data", tiny)
     assert code == GOOD and "accuracy_mean" in out
-    expected = config.preset("published", epochs=2, image_size=32)
+    expected = presets.get("published", epochs=2, image_size=32)
     folder = home / "outputs/local/tiny_leakage"
     assert asked == {"settings": expected, "folder": folder, "seeds": 1}
     code, out, _ = skincnn(*arguments, "--data", tiny, "--json")
@@ -342,7 +342,7 @@ def test_scoreboards_of_the_networks_that_were_typed(skincnn, tiny, home, monkey
     assert code == GOOD and "0.5" in out
     code, out, _ = skincnn(*arguments, "--json")
     assert code == GOOD and json.loads(out)["runs"][0]["board"] == "fair"
-    three = [config.preset(p, image_size=32) for p in ("baseline", "regularised", "final")]
+    three = [presets.get(p, image_size=32) for p in ("baseline", "regularised", "final")]
     place = home / "outputs/local/tiny_scoreboards"
     assert asked == [(three[2:], home / "boards"), (three, place)]
 
@@ -509,7 +509,7 @@ def kept(folder, seed, **more):
     predictions.write(table, folder / "predictions.csv")
     atomic.write_json(folder / "metrics.json", evaluate.metrics(table))
     facts = {"name": "drawn", "rows_sha256": "a" * 64, "pixels_sha256": "b" * 64}
-    info = {"config": config.preset("compact").asdict(), "classes": predictions.classes(table)}
+    info = {"config": presets.get("compact").asdict(), "classes": predictions.classes(table)}
     info |= {"data": facts, "precision_used": "float32"}
     atomic.write_json(folder / "config.json", info)
     return folder

@@ -15,7 +15,7 @@ HEAVY = ("pandas", "sklearn", "scipy", "matplotlib", "keras", "tensorflow", "jax
 
 # From the ground up. A module imports only from the rows above its own; a new one is placed here.
 LAYERS = (
-    {"config", "labels", "limits", "pretrained", "workers"},  # standard library
+    {"config", "presets", "labels", "limits", "pretrained", "workers"},  # standard library
     {
         "atomic",
         "images",
@@ -105,6 +105,7 @@ LAYERS = (
 )
 # Within a row only these, so that no two modules need each other.
 WITHIN = {
+    ("presets", "config"),
     ("data", "atomic"),
     ("archive", "atomic"),
     ("download", "atomic"),

@@ -3,9 +3,9 @@
 import pytest
 import tables
 
-from skincnn import atomic, config, parts, predictions, runs
+from skincnn import atomic, config, parts, predictions, presets, runs
 
-SETTINGS = config.preset("two_conv")
+SETTINGS = presets.get("two_conv")
 
 
 def given(settings=SETTINGS, rows="r"):

@@ -11,7 +11,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from skincnn import cli, config, images
+from skincnn import cli, images, presets
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -144,7 +144,7 @@ def test_results_table_names_presets_with_their_protocol():
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)` \|.*`(skincnn [^`]+)` \|$", table, flags=re.M)
     assert rows
     for name, protocol, command in rows:
-        assert config.preset(name).protocol == protocol
+        assert presets.get(name).protocol == protocol
         assert command.startswith(f"skincnn train --preset {name}")
 
 

@@ -5,7 +5,7 @@ import shlex
 import pytest
 import typer.testing
 
-from skincnn import atomic, cli, config, crossval, options, runs, train
+from skincnn import atomic, cli, config, crossval, options, presets, runs, train
 
 PUBLISHED = sorted(path.parent.name for path in config.runs_dir().glob("*/config.json"))
 
@@ -32,7 +32,7 @@ def test_a_published_run_is_still_its_preset_after_new_settings_came(name):
 )
 @pytest.mark.parametrize("seeds", [None, 1, 2])  # None: a single run
 def test_a_run_tells_the_command_that_makes_it_again(changes, seeds, tmp_path, monkeypatch):
-    settings = config.preset("transfer_dermoscopy", **changes)
+    settings = presets.get("transfer_dermoscopy", **changes)
     info = {"config": settings.asdict(), "classes": [], "precision_used": "float32"}
     info |= {"data": {"name": "isic9"}} | ({"seeds": [*range(seeds)]} if seeds else {})
     atomic.write_json(tmp_path / "config.json", info)

@@ -26,13 +26,14 @@ from skincnn import (
     pipeline,
     precision,
     predictions,
+    presets,
     protocols,
     runs,
     splits,
     train,
 )
 
-WHOLE = config.preset("tiny")
+WHOLE = presets.get("tiny")
 SMALL = config.RunConfig(
     model="two_conv", image_size=32, batch_size=8, epochs=2, precision="float32"
 )

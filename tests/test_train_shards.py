@@ -17,6 +17,7 @@ from skincnn import (
     person,
     predict_cli,
     predictions,
+    presets,
     runs,
     splits,
     tfrecords,
@@ -259,9 +260,9 @@ def test_the_command_line_trains_on_shards_and_predicts_them(place, home, tmp_pa
 
     from skincnn import cli
 
-    monkeypatch.setitem(config.PRESETS, "baseline", SMALL.asdict() | {"epochs": 1})
-    monkeypatch.setitem(config.PRESETS["baseline"], "preset", "baseline")
-    config.PRESETS["baseline"].pop("preset")
+    monkeypatch.setitem(presets.PRESETS, "baseline", SMALL.asdict() | {"epochs": 1})
+    monkeypatch.setitem(presets.PRESETS["baseline"], "preset", "baseline")
+    presets.PRESETS["baseline"].pop("preset")
 
     def skincnn(*words):
         monkeypatch.setattr(sys, "argv", ["skincnn", *map(str, words)])
