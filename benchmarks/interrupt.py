@@ -223,8 +223,7 @@ class Kaggle(Nobody):
     def __enter__(self) -> "Kaggle":
         import threading
 
-        test_download = _of_tests("test_download")
-        self._server = test_download.Kaggle()
+        self._server = _of_tests("kaggle_server").Kaggle()
         self.kaggle = self._server.url
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
@@ -286,12 +285,12 @@ def kaggle(address: str) -> None:
     """Let Kaggle's client ask the stand-in, for a set of its size."""
     from kagglesdk import kaggle_env
 
-    from skincnn import download
+    from skincnn import connection, download
 
     size = {"Train": 18, "Test": 9}
     small = dataclasses.replace(download.SETS["isic9"], photographs=size, megabytes=1)
     download.SETS["isic9"] = small
-    download._PROBE_SECONDS = PATIENCE
+    connection.PROBE_SECONDS = PATIENCE
     kaggle_env._env_to_endpoint = {env: address for env in kaggle_env.KaggleEnv}
 
 

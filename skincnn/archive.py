@@ -21,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from skincnn import atomic, config, images
-from skincnn.download import DownloadError, reachable
+from skincnn.connection import DownloadError, reachable
 
 ADDRESS = "https://api.isic-archive.com"
 EARLIER = "earlier.csv"  # what lists before the last one said

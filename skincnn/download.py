@@ -1,36 +1,25 @@
 """Fetching the real sets: a set is at its place complete and checked, or it is not there.
 
 A download grows in `.<name>.download` beside its destination, is resumed, unpacked and checked in
-there, and renamed at the end. Kaggle's own client (`kagglehub`) finds the archive; no account is
-needed for a public set.
+there, and renamed at the end. `kaggle` fetches the archive.
 """
 
 import contextlib
 import dataclasses
-import hashlib
 import re
 import shutil
 import sys
-import threading
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from tqdm.auto import tqdm
 
-from skincnn import atomic, config, images
+from skincnn import atomic, config, images, kaggle
+from skincnn.connection import DownloadError
 from skincnn.labels import ISIC9
-
-_CHUNK = 1 << 16  # bytes; what an interruption may lose
-_PROBE_SECONDS = 6  # until a machine without a network is told so
-_LOCATE_SECONDS = 60  # two small requests, and on Colab perhaps a question about a stored secret
-_TIMEOUT = (5, 30)  # seconds to connect, and between two pieces of the archive
-
-
-class DownloadError(RuntimeError):
-    """One line: what went wrong, what is left where, and how to get the set by hand."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,14 +59,6 @@ _LICENCES = {
 def licence(name: str) -> str:
     """Under which terms a set's photographs may be used, `unknown` for a set of your own."""
     return SETS[name].licence if name in SETS else _LICENCES.get(name, "unknown")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Archive:
-    url: str  # signed, good for a while
-    version: int
-    size: int | None  # bytes, where the server says
-    md5: str | None  # base64, where the server says
 
 
 def isic9(
@@ -152,14 +133,12 @@ def missing(folder: Path, info: SetInfo) -> str:
 def _fetch_into(work: Path, info: SetInfo, progress: bool) -> Path:
     started = sum(p.stat().st_size for p in work.glob("*.zip"))
     _check_disk(work.parent, 2 * info.megabytes * 10**6 - started)
-    _import_kagglehub()
-    _within(_PROBE_SECONDS, _probe)
-    archive = _within(_LOCATE_SECONDS, _locate, info)
+    archive = kaggle.locate(info.handle)
 
     work.mkdir(parents=True, exist_ok=True)
     # With the version in its name, half of an old archive is never continued with a new one.
     packed = work / f"version-{archive.version}.zip"
-    _transfer(archive, packed, progress)
+    kaggle.transfer(archive, packed, progress)
     unpacked = work / "unpacked"
     if unpacked.exists():
         shutil.rmtree(unpacked)
@@ -175,121 +154,6 @@ def _fetch_into(work: Path, info: SetInfo, progress: bool) -> Path:
     if problem:
         raise DownloadError(f"unpacked incompletely ({problem}) in {unpacked}: run it again")
     return unpacked
-
-
-# --- the wire -------------------------------------------------------------------------------
-
-
-def _import_kagglehub() -> None:
-    try:
-        import kagglehub.clients  # noqa: F401
-    except ImportError as error:
-        raise DownloadError(
-            f'kagglehub is needed to download ({error}): pip install "skincnn[train]"'
-        ) from None
-
-
-def reachable(address: str, name: str) -> None:
-    """Say in seconds whether somebody answers at an address: clients try for minutes.
-
-    Raises:
-        DownloadError: nobody does; the message says why.
-    """
-    try:
-        _within(_PROBE_SECONDS, _asked, address)
-    except OSError as error:
-        raise DownloadError(_explain(error, name)) from None
-
-
-def _asked(address: str) -> None:
-    import requests
-
-    # Any answer will do, and requests knows of proxies, which a bare socket does not.
-    requests.head(address, timeout=_PROBE_SECONDS, allow_redirects=False)
-
-
-def _probe() -> None:
-    """Raise where Kaggle cannot be reached: its client sets no time limit of its own."""
-    from kagglesdk import kaggle_env
-
-    _asked(kaggle_env.get_endpoint(kaggle_env.get_env()))
-
-
-def _locate(info: SetInfo) -> _Archive:
-    """Ask Kaggle for the current version and for the address of its archive.
-
-    Not `kagglehub.dataset_download`: with `output_dir` it refuses to resume, it appends whatever
-    answers the resumed request, an error page included, it never checks an archive it finds
-    complete, and it gives no say in how that is unpacked.
-    """
-    from kagglehub.clients import build_kaggle_client
-    from kagglehub.integrity import get_md5_checksum_from_response
-    from kagglesdk.datasets.types import dataset_api_service as messages
-
-    question, order = messages.ApiGetDatasetRequest(), messages.ApiDownloadDatasetRequest()
-    for message in (question, order):
-        message.owner_slug, message.dataset_slug = info.handle.split("/")
-    with build_kaggle_client() as client:
-        api = client.datasets.dataset_api_client
-        try:
-            order.dataset_version_number = api.get_dataset(question).current_version_number
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            # Hotels and schools answer every address with a page of their own.
-            raise DownloadError(f"the answer is not Kaggle's ({type(error).__name__})") from error
-        # Redirected to the storage; the body is left unread and fetched with a time limit below.
-        with api.download_dataset(order) as response:
-            return _Archive(
-                url=response.url,
-                version=order.dataset_version_number,
-                size=int(response.headers.get("Content-Length", 0)) or None,
-                md5=get_md5_checksum_from_response(response),
-            )
-
-
-def _transfer(archive: _Archive, path: Path, progress: bool) -> None:
-    """Fetch what `path` does not hold yet of the archive, then check size and MD5."""
-    import requests
-    from kagglehub.integrity import to_b64_digest, update_hash_from_file
-
-    have = path.stat().st_size if path.exists() else 0
-    if archive.size is None or have != archive.size:
-        headers = {"Accept-Encoding": "identity"}  # bytes of the file, or a range means nothing
-        if 0 < have < (archive.size or have + 1):
-            headers["Range"] = f"bytes={have}-"
-        with requests.get(archive.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            response.raise_for_status()
-            have = have if response.status_code == requests.codes.partial_content else 0
-            bar = tqdm(
-                desc="downloading",
-                total=archive.size,
-                initial=have,
-                unit="B",
-                unit_scale=True,
-                disable=not progress,
-            )
-            with bar, path.open("ab" if have else "wb") as out:
-                try:
-                    for chunk in response.iter_content(_CHUNK):
-                        out.write(chunk)
-                        bar.update(len(chunk))
-                except requests.RequestException:
-                    total = f" of {archive.size / 1e6:,.0f}" if archive.size else ""
-                    raise DownloadError(
-                        f"the connection was lost after {out.tell() / 1e6:,.0f}{total} MB, kept "
-                        f"in {path.parent}: run it again to go on from there"
-                    ) from None
-
-    fault = ""
-    if archive.size is not None and path.stat().st_size != archive.size:
-        fault = f"{path.stat().st_size:,} bytes instead of {archive.size:,}"
-    elif archive.md5 is not None:
-        digest = hashlib.md5(usedforsecurity=False)
-        update_hash_from_file(digest, path)
-        if to_b64_digest(digest) != archive.md5:
-            fault = "its MD5 is not the server's"
-    if fault:
-        path.unlink()
-        raise DownloadError(f"the archive is damaged ({fault}) and was deleted: run it again")
 
 
 # --- the archive ----------------------------------------------------------------------------
@@ -377,26 +241,6 @@ def _check_disk(folder: Path, needed: int) -> None:
         )
 
 
-def _within(seconds: float, function: Callable, *args):
-    """The function's result, or TimeoutError: looking up a name can hang without any limit."""
-    outcome = {}
-
-    def call() -> None:
-        try:
-            outcome["result"] = function(*args)
-        except Exception as error:
-            outcome["error"] = error
-
-    thread = threading.Thread(target=call, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
-        raise TimeoutError(f"no answer in {seconds:.0f} s")
-    if "error" in outcome:
-        raise outcome["error"]
-    return outcome["result"]
-
-
 @contextlib.contextmanager
 def _one_line(name: str, info: SetInfo, destination: Path) -> Iterator[None]:
     """Turn what can go wrong into one DownloadError that ends with the way by hand."""
@@ -404,40 +248,5 @@ def _one_line(name: str, info: SetInfo, destination: Path) -> Iterator[None]:
         yield
     except (DownloadError, OSError) as error:  # whatever requests raises is an OSError
         by_hand = f"By hand: download {info.url} and unzip it into {destination}"
-        text = " ".join(f"{name}: {_explain(error)}. {by_hand}".split())
+        text = " ".join(f"{name}: {kaggle.explained(error)}. {by_hand}".split())
         raise DownloadError(text) from (None if isinstance(error, DownloadError) else error)
-
-
-def _explain(error: Exception, who: str = "Kaggle") -> str:
-    if isinstance(error, DownloadError):
-        return str(error)
-    if isinstance(error, TimeoutError):
-        return f"{who} cannot be reached ({error}): this machine seems to be offline"
-    if isinstance(error, atomic.WriteError) or (isinstance(error, OSError) and error.strerror):
-        return atomic.explained(error)
-
-    import requests
-
-    if isinstance(error, requests.HTTPError) and error.response is not None:
-        status = error.response.status_code
-        hint = "try again later"
-        if status in (401, 403):
-            hint = "the set is public: is there an old token in ~/.kaggle or KAGGLE_API_TOKEN?"
-        elif status == 404:
-            hint = "the set is not there any more"
-        return f"{who} answered HTTP {status} ({hint})"
-    if isinstance(error, requests.exceptions.SSLError):
-        return f"The certificate of {who} was not accepted (does this network have a proxy?)"
-    if isinstance(error, requests.Timeout):
-        return f"{who} cannot be reached (no answer in time): this machine seems to be offline"
-    if isinstance(error, requests.ConnectionError):
-        reasons = {
-            "resolve": "its name is not known here",
-            "refused": "connection refused",
-            "proxy": "the proxy does not let it through",
-            "unreachable": "no route to it",
-        }
-        said = str(error).lower()
-        reason = next((why for word, why in reasons.items() if word in said), "connection broken")
-        return f"{who} cannot be reached ({reason}): this machine seems to be offline"
-    return f"The answer of {who} makes no sense ({type(error).__name__}: {error})"

@@ -1,7 +1,9 @@
 """What the tests share: drawn photographs, odd files, and a home in which nothing is lost."""
 
+import dataclasses
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,32 @@ def home(tmp_path, monkeypatch):
 def plain_audit(monkeypatch):
     """An audit that finds nothing: drawn photographs resemble each other more than real ones."""
     stand_ins.plain_audit(monkeypatch)
+
+
+@pytest.fixture
+def kaggle(monkeypatch, tmp_path):
+    """Kaggle on this machine, where the nine-class set is a small one."""
+    pytest.importorskip("kagglehub")
+    import kaggle_server
+    from kagglesdk import kaggle_env
+
+    from skincnn import download
+
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_ENVIRONMENT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "home"))
+    photographs = kaggle_server.PHOTOGRAPHS
+    small = dataclasses.replace(download.SETS["isic9"], photographs=photographs, megabytes=1)
+    monkeypatch.setitem(download.SETS, "isic9", small)
+    with kaggle_server.Kaggle() as server:
+        endpoints = {env: server.url for env in kaggle_env.KaggleEnv}
+        monkeypatch.setattr(kaggle_env, "_env_to_endpoint", endpoints)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        yield server
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import shard_files
 
-from skincnn import archive, data, download
+from skincnn import archive, connection, data
 
 pytest.importorskip("isic_cli")
 NAMES = ["melanoma", "seborrheic keratosis"]
@@ -182,7 +182,7 @@ def test_a_shorter_list_forgets_nothing_of_what_is_there(server, tmp_path, home)
     table = pd.read_csv(place / "metadata.csv")
     assert len(table) == len(files(place)) == 10 and table["patient_id"].notna().all()
     server.fault = {"ISIC_0000012": ("status", 1000)}
-    with pytest.raises(download.DownloadError, match="seborrheic keratosis: 1 of 6"):
+    with pytest.raises(connection.DownloadError, match="seborrheic keratosis: 1 of 6"):
         fetch(server, place)
     assert len(pd.read_csv(place / "metadata.csv")) == 11  # those that came have their facts
 
@@ -200,7 +200,7 @@ def test_what_did_not_come_whole_is_asked_for_again(server, tmp_path, kind):
 def test_a_set_that_is_not_whole_is_not_called_so(server, tmp_path):
     server.fault = {"ISIC_0000003": ("status", 1000)}
     message = r"melanoma: 1 of 6 photographs could not be got .*the first: ISIC_0000003.*kept in"
-    with pytest.raises(download.DownloadError, match=message):
+    with pytest.raises(connection.DownloadError, match=message):
         fetch(server, tmp_path / "set", ["melanoma"])
     server.fault, asked = {}, len(server.asked)
     fetch(server, tmp_path / "set", ["melanoma"])
@@ -231,17 +231,17 @@ def test_nobody_there_is_told_at_once(tmp_path):
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
     began = time.monotonic()
-    with pytest.raises(download.DownloadError, match=r"archive cannot be reached .*refused"):
+    with pytest.raises(connection.DownloadError, match=r"archive cannot be reached .*refused"):
         archive.fetch(["melanoma"], destination=tmp_path / "set", progress=False, address=address)
     assert time.monotonic() - began < 30 and not (tmp_path / "set").exists()
 
 
 def test_a_search_that_is_not_understood_and_one_that_finds_nothing(server, tmp_path):
     server.refuse = True
-    with pytest.raises(download.DownloadError, match="melanoma: the archive's client stopped"):
+    with pytest.raises(connection.DownloadError, match="melanoma: the archive's client stopped"):
         fetch(server, tmp_path / "set", ["melanoma"])
     server.refuse, server.photographs = False, {}
-    with pytest.raises(download.DownloadError, match=r"has no photographs for"):
+    with pytest.raises(connection.DownloadError, match=r"has no photographs for"):
         fetch(server, tmp_path / "set", ["melanoma"])
 
 
