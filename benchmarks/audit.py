@@ -28,7 +28,7 @@ def index_of(folder: str | None):
     """An index of a folder: of class folders, or HAM10000 as it unpacks (one flat folder)."""
     import pandas as pd
 
-    from skincnn import data
+    from skincnn import data, relatives
 
     if folder is None:
         return data.usable(data.load("sample", progress=False))
@@ -41,7 +41,7 @@ def index_of(folder: str | None):
     index["lesion_id"], index["width"], index["height"] = facts["lesion_id"], 0, 0
     for name in ("patient_id", "source", "problem", "augmented_from", "sha256"):
         index[name] = ""
-    index["group"] = data.groups(index)
+    index["group"] = relatives.groups(index)
     index.attrs = {"root": str(Path(folder).resolve()), "name": Path(folder).name}
     return index
 

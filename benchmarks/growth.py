@@ -83,14 +83,14 @@ def draw(root: Path, have: int, want: int) -> int:
 
 def child(step: str, root: str) -> None:
     """One step; prints its seconds and the process's peak, what it starts from not timed."""
-    from skincnn import audit, balance, config, data, evaluate, splits
+    from skincnn import audit, balance, config, data, evaluate, relatives, splits
 
     config.project_root = lambda: Path(root)
     index = None
     if step not in ("index", "metrics"):
         index = data.usable(data.load(Path(root) / "set", progress=False))
         index["lesion_id"] = [f"L{number // 3}" for number in range(len(index))]
-        index["group"] = data.groups(index)
+        index["group"] = relatives.groups(index)
     if step == "copies":
         index = splits.grouped(index, 5)
     if step == "metrics":

@@ -110,6 +110,15 @@ def write_json(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def remember(frame, path: Path) -> None:
+    """Keep a DataFrame for the next time; where there is no room for it that is told, no more."""
+    try:
+        with writing(path) as temporary:
+            frame.to_csv(temporary, index=False)
+    except OSError as error:
+        print(f"not remembered: {explained(error)}", file=sys.stderr)
+
+
 def explained(error: Exception) -> str:
     """One line of what an error says; with what to do where a disk is full or read-only."""
     text = " ".join(str(error).split()) or type(error).__name__

@@ -21,6 +21,7 @@ from skincnn import (
     labels,
     official,
     predictions,
+    relatives,
     shortcuts,
     sketches,
 )
@@ -109,7 +110,7 @@ def run(index: pd.DataFrame, with_shortcuts: bool = True, progress: bool = True)
     pairs = _pairs(index, sketched, small)
     index = index.assign(cluster=clusters(index, pairs), official_label=official.diagnoses(index))
     index.attrs = attrs
-    index["group"] = data.groups(index)
+    index["group"] = relatives.groups(index)
     empty = pd.DataFrame(columns=["sees", "balanced_accuracy", "low", "high", "chance"])
     return Audit(
         index=index,
@@ -236,7 +237,7 @@ def clusters(index: pd.DataFrame, pairs: pd.DataFrame) -> pd.Series:
     """The `cluster` of each row, from pairs of files that show the same photograph."""
     row = {file: at for at, file in enumerate(index["file"])}
     edges = [(row[a], row[b]) for a, b in zip(pairs["file_a"], pairs["file_b"], strict=True)]
-    first = pd.Series(data.connected(len(index), edges), index.index)
+    first = pd.Series(relatives.connected(len(index), edges), index.index)
     alone = first.map(first.value_counts()) == 1
     numbers = first.mask(alone).rank(method="dense") - 1
     return numbers.astype("Int64")

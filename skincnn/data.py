@@ -15,16 +15,11 @@ name travel in `index.attrs` (`root`, `name`), as do files that were passed over
 """
 
 import hashlib
-import os
-import sys
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
-from skincnn import atomic, config, folders, images, labelled, labels, official, sample
+from skincnn import config, folders, inspection, labelled, labels, official, relatives, sample
 from skincnn.labels import ISIC9, OTHER, image_id
 
 NAMES = ("isic9", "sample")
@@ -43,9 +38,7 @@ COLUMNS = [
     "augmented_from",
     "group",
 ]
-GROUPING = ("image_id", "lesion_id", "patient_id", "cluster")  # what joins photographs in a group
 COPIES = "augmented/"  # how the `file` of an added copy begins, whatever folder holds it
-_FACTS = ["file", "size", "mtime_ns", "width", "height", "sha256", "problem"]
 _HOW_TO = (
     f"Give a folder of class folders, set {config.DATA_VARIABLE}, run `skincnn download isic9`, "
     "or use the synthetic set with `skincnn sample`."
@@ -136,14 +129,16 @@ def load(
     if name == "sample" and folder == config.sample_dir():
         sample.make(folder, progress=progress)
     root, found, ignored, table = _listed(folder)
-    index = found.merge(
-        _facts(root, list(found["file"]), progress), on="file", validate="one_to_one"
-    )
+    try:
+        inspected = inspection.photographs(root, list(found["file"]), progress)
+    except inspection.ChangedError as error:
+        raise DataError(str(error)) from None
+    index = found.merge(inspected, on="file", validate="one_to_one")
     index["image_id"] = [image_id(Path(file).stem) for file in index["file"]]
     metadata = root / "metadata.csv"
     index = _join_metadata(index, None if table == metadata else metadata)
     index["augmented_from"] = ""
-    index["group"] = groups(index)
+    index["group"] = relatives.groups(index)
     index = index[COLUMNS].sort_values("file", ignore_index=True)
     index.attrs = {"root": str(root), "name": name, "ignored": sorted(ignored)}
     if table:
@@ -243,46 +238,6 @@ def fingerprint(frame: pd.DataFrame, columns: list[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def groups(
-    index: pd.DataFrame,
-    columns: Sequence[str] = GROUPING,
-    pairs: Iterable[tuple[int, int]] = (),
-) -> list[str]:
-    """A name for each connected piece of rows that share a value in any of the columns.
-
-    Sharing reaches on: two photographs of one lesion, one of which has a copy elsewhere, are one
-    piece of three. An empty or missing value is shared with nobody; a column the index does not
-    have joins nothing. `pairs` of row numbers belong together too.
-
-    Returns:
-        (N) names: the `file` of the piece's first row.
-    """
-    edges = list(pairs)
-    for column in columns:
-        first = {}
-        for i, value in enumerate(index.get(column, [])):
-            if not pd.isna(value) and value != "":
-                edges.append((first.setdefault(value, i), i))
-    files = list(index["file"])
-    return [files[i] for i in connected(len(index), edges)]
-
-
-def connected(n: int, edges: Iterable[tuple[int, int]]) -> list[int]:
-    """For each of `n` things the first of those that edges connect it with, over others or not."""
-    parent = list(range(n))
-
-    def find_root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
-    for a, b in edges:
-        a, b = find_root(a), find_root(b)
-        parent[max(a, b)] = min(a, b)
-    return [find_root(i) for i in range(n)]
-
-
 def labels_table(place: Path) -> Path | None:
     """The table in a folder that names its photographs' classes, where the folders do not."""
     table = labelled.table_in(place)
@@ -296,7 +251,7 @@ def labels_table(place: Path) -> Path | None:
     return table if parts else None
 
 
-# --- what is in the files -------------------------------------------------------------------
+# --- what a folder holds -----------------------------------------------------------------------
 
 
 def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]], Path | None]:
@@ -315,55 +270,6 @@ def _listed(place: Path) -> tuple[Path, pd.DataFrame, list[tuple[str, str]], Pat
     found, ignored = folders.list_files(root)
     ignored += folders.beside(place, root)
     return root, pd.DataFrame(found, columns=["file", "label", "split"]), ignored, None
-
-
-def _facts(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
-    """Size, digest and problem of each file, from the cache where path, size and time agree."""
-    key = hashlib.sha256(f"{images.DECODER}\n{root}".encode()).hexdigest()[:16]
-    store = config.local_dir() / "cache" / f"{key}.csv"
-    rows = [
-        (file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]
-    ]
-    now = pd.DataFrame(rows, columns=_FACTS[:3])
-    known = pd.DataFrame(columns=_FACTS)
-    if store.is_file():
-        known = pd.read_csv(store, keep_default_na=False, dtype={"sha256": str, "problem": str})
-    facts = (
-        now.merge(known, on=_FACTS[:3], how="left") if len(known) else now.reindex(columns=_FACTS)
-    )
-    todo = facts.index[facts["sha256"].isna()]
-    if len(todo):
-        done = {}
-        try:
-            with ThreadPoolExecutor(os.cpu_count()) as pool:
-                results = pool.map(lambda i: images.inspect(root / facts["file"][i]), todo)
-                bar = tqdm(results, "opening photographs", len(todo), disable=not progress)
-                for i, fact in zip(todo, bar, strict=True):
-                    done[i] = fact
-        finally:
-            # Also when interrupted: what was opened need not be opened again.
-            new = pd.DataFrame.from_dict(done, orient="index", columns=_FACTS[3:])
-            facts = facts.astype(object).combine_first(new)[_FACTS]
-            # A file that could not be read has no digest: permissions change without a trace.
-            remember(facts[facts["sha256"].fillna("") != ""], store)
-    kinds = {"file": str, "width": int, "height": int, "sha256": str, "problem": str}
-    return facts.astype(kinds)[list(kinds)]
-
-
-def _stat(root: Path, file: str) -> os.stat_result:
-    try:
-        return (root / file).stat()
-    except OSError as error:
-        raise DataError(f"{root / file}: {error.strerror}; the folder changed meanwhile") from None
-
-
-def remember(frame: pd.DataFrame, path: Path) -> None:
-    """Keep a table for the next time; where there is no room for it that is told, and no more."""
-    try:
-        with atomic.writing(path) as temporary:
-            frame.to_csv(temporary, index=False)
-    except OSError as error:
-        print(f"not remembered: {atomic.explained(error)}", file=sys.stderr)
 
 
 def _join_metadata(index: pd.DataFrame, path: Path | None) -> pd.DataFrame:

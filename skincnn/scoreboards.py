@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skincnn import audit, config, data, evaluate, labels, official
+from skincnn import audit, config, evaluate, labels, official, relatives
 from skincnn import predictions as tables
 from skincnn.scores import wilson
 
@@ -104,7 +104,7 @@ def audited(name: str = "isic9") -> "pd.DataFrame":
     index = pd.read_csv(official.facts_file(), dtype=str, keep_default_na=False)
     pairs = pd.read_csv(config.runs_dir() / f"{name}_audit" / "pairs.csv")
     index["cluster"] = audit.clusters(index, pairs)
-    return index.assign(group=data.groups(index))
+    return index.assign(group=relatives.groups(index))
 
 
 def _with_groups(test: "pd.DataFrame", audit_index: "pd.DataFrame") -> "pd.DataFrame":

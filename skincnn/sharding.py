@@ -19,7 +19,18 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from skincnn import atomic, data, download, images, labels, person, shards, splits, workers
+from skincnn import (
+    atomic,
+    data,
+    download,
+    images,
+    labels,
+    person,
+    relatives,
+    shards,
+    splits,
+    workers,
+)
 
 FEW = 64  # photographs a process; for fewer it is not worth starting
 
@@ -163,7 +174,7 @@ def _is(path: Path, facts: dict) -> bool:
 def _planned(rows: pd.DataFrame, count: int, seed: int) -> list[pd.DataFrame]:
     """The rows of each shard, in the order they are written."""
     rows = rows.sort_values("file", ignore_index=True)
-    together = pd.Series(data.groups(rows, ("group", "sha256")), rows.index)
+    together = pd.Series(relatives.groups(rows, ("group", "sha256")), rows.index)
     counts = pd.crosstab(together, rows["label"]).sort_index()
     if count > len(counts):
         raise ValueError(

@@ -13,7 +13,7 @@ belongs to that fold alone. Augmented copies stand where their source stands.
 import numpy as np
 import pandas as pd
 
-from skincnn import data
+from skincnn import data, relatives
 
 # What two photographs can share, most telling first, and the column that says so. `origin` is
 # worked out here: an added copy's is its `augmented_from`, a photograph's its own `file`.
@@ -256,7 +256,7 @@ def _pieces(rows: pd.DataFrame) -> pd.DataFrame:
     A piece is named after its first file in order, so the order of the rows does not matter.
     """
     ordered = with_origin(rows).sort_values("file")
-    rows["piece"] = pd.Series(data.groups(ordered, (*SHARED.values(),)), ordered.index)
+    rows["piece"] = pd.Series(relatives.groups(ordered, (*SHARED.values(),)), ordered.index)
     return pd.crosstab(rows["piece"], rows["label"]).sort_index()
 
 

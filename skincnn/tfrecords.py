@@ -30,7 +30,18 @@ import pandas as pd
 import tensorflow as tf
 from tqdm import tqdm
 
-from skincnn import config, data, images, labelled, labels, person, shards, stream
+from skincnn import (
+    atomic,
+    config,
+    data,
+    images,
+    labelled,
+    labels,
+    person,
+    relatives,
+    shards,
+    stream,
+)
 from skincnn.shards import find
 
 __all__ = ["clean", "dataset", "facts", "find", "load"]
@@ -109,9 +120,9 @@ def load(
         index, more = _joined(index, path)
         pairs += more
     index["augmented_from"] = ""
-    alike = data.groups(index, ("sha256", "image_id"), pairs)
+    alike = relatives.groups(index, ("sha256", "image_id"), pairs)
     index["cluster"] = pd.factorize(pd.Series(alike))[0]
-    index["group"] = data.groups(index, (*data.GROUPING, "group"))
+    index["group"] = relatives.groups(index, (*relatives.COLUMNS, "group"))
     square = index["plain"] & (index["width"] == index["height"])
     index["direct"] = np.where(square, index["width"], 0)
     columns = [*COLUMNS, "name", "cluster", "direct", "bytes"]
@@ -214,7 +225,7 @@ def _shard(path: str, said: dict) -> pd.DataFrame:
         rows += pool.map(facts, batch)
     table = pd.DataFrame(rows, columns=_KEPT)
     table[person.COLUMNS] = person.read(table)
-    data.remember(table, store)
+    atomic.remember(table, store)
     return table
 
 

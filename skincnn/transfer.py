@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 
-from skincnn import atomic, config, data, duplicates, feed, images, runs, sketches
+from skincnn import atomic, config, data, duplicates, feed, images, relatives, runs, sketches
 
 HEAD_RATE = 1e-3
 HEAD_ROWS = 20_000  # at most, whose features are computed for the classifier: 100 MB
@@ -145,7 +145,7 @@ def _strangers(other: pd.DataFrame, index: pd.DataFrame) -> list[str]:
     alike = [(a, b) for a, b, *_ in duplicates.pairs(np.concatenate(small))]
     columns = ["image_id", "lesion_id", "patient_id", "pixels", "own"]
     # A relative's relative is one too: a copy of a copy, the other photograph of its lesion.
-    pieces = np.array(data.groups(both.assign(file=range(len(both))), columns, alike))
+    pieces = np.array(relatives.groups(both.assign(file=range(len(both))), columns, alike))
     ours = set(pieces[: len(index)])
     strange = [piece not in ours for piece in pieces[len(index) :]]
     return list(other["file"][strange])

@@ -72,6 +72,21 @@ def kaggle(monkeypatch, tmp_path):
         server.shutdown()
 
 
+@pytest.fixture
+def put(tmp_path, home):
+    """`put({"a/1.jpg": bytes, ...})` writes a set, its name being "set"."""
+
+    def write(files):
+        root = tmp_path / "set"
+        root.mkdir(exist_ok=True)
+        for name, content in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content)
+        return root
+
+    return write
+
+
 @pytest.fixture(scope="session")
 def real():
     """The folder of the real nine-class photographs."""

@@ -1,6 +1,5 @@
 """From a folder to the index: what becomes data, what is set aside, and what is remembered."""
 
-import os
 import shutil
 
 import odd_files
@@ -14,35 +13,6 @@ USABLE, UNUSABLE = odd_files.usable(), odd_files.unusable()
 JPEG = USABLE["plain.jpg"][0]
 # Pillow says about two of the odd files what their reasons say, and pytest undoes our own filter.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Image size")
-
-
-@pytest.fixture
-def put(tmp_path, home):
-    """`put({"a/1.jpg": bytes, ...})` writes a set, its name being "set"."""
-
-    def write(files):
-        root = tmp_path / "set"
-        root.mkdir(exist_ok=True)
-        for name, content in files.items():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            (root / name).write_bytes(content)
-        return root
-
-    return write
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """Names of the files that are opened, as they are."""
-    names = []
-
-    def inspect(path):
-        names.append(path.name)
-        return original(path)
-
-    original = images.inspect
-    monkeypatch.setattr(images, "inspect", inspect)
-    return names
 
 
 def load(*args, **options):
@@ -241,119 +211,6 @@ def test_metadata_with_two_rows_for_an_image_are_refused(put):
 def test_metadata_that_cannot_be_read_name_the_file(put, table):
     with pytest.raises(data.DataError, match=r"metadata\.csv"):
         load(put({"a/ISIC_0000001.jpg": JPEG, "metadata.csv": table}))
-
-
-def test_groups_connect_by_image_lesion_and_patient(put):
-    table = (
-        "image_id,lesion_id,patient_id\n"
-        "ISIC_0000001,L1,\nISIC_0000002,L1,P1\nISIC_0000003,L2,P1\n"
-        "ISIC_0000004,L4,P4\nISIC_0000005,,\n"
-    )
-    names = ["a/ISIC_0000001", "a/ISIC_0000002", "b/ISIC_0000003", "b/ISIC_0000004"]
-    names += ["b/ISIC_0000005", "c/ISIC_0000005", "c/1", "d/1"]
-    files = {f"{name}.jpg": JPEG + name.encode() for name in names}
-    index = load(put({**files, "metadata.csv": table.encode()}))
-    pieces = {frozenset(rows["file"].str[:-4]) for _, rows in index.groupby("group")}
-    assert pieces == {
-        frozenset({"a/ISIC_0000001", "a/ISIC_0000002", "b/ISIC_0000003"}),
-        frozenset({"b/ISIC_0000004"}),
-        frozenset({"b/ISIC_0000005", "c/ISIC_0000005"}),
-        frozenset({"c/1"}),  # a name that is no id says nothing about the photograph
-        frozenset({"d/1"}),
-    }
-
-
-def test_what_is_connected_bears_the_first_ones_number():
-    assert data.connected(7, [(5, 4), (1, 2), (6, 2)]) == [0, 1, 1, 3, 4, 4, 1]
-    assert data.connected(6, [(4, 5), (2, 3), (3, 5), (0, 1)]) == [0, 0, 2, 2, 2, 2]
-    assert data.connected(2, []) == [0, 1]
-
-
-# --- what is remembered ---------------------------------------------------------------------
-
-
-def test_a_second_load_opens_no_photograph(put, opened):
-    root = put({"a/1.jpg": JPEG, "a/2.jpg": b"", "b/NA.png": USABLE["clear.png"][0]})
-    first = load(root)
-    assert sorted(opened) == ["1.jpg", "2.jpg", "NA.png"]
-    opened.clear()
-    second = load(root)
-    assert opened == []
-    pd.testing.assert_frame_equal(first, second)
-    assert first.attrs == second.attrs
-
-
-def test_a_changed_file_is_opened_again_and_alone(put, opened):
-    root = put({"a/1.jpg": JPEG, "a/2.jpg": JPEG, "b/1.jpg": JPEG, "b/3.jpg": JPEG})
-    before = load(root).set_index("file")
-    opened.clear()
-    time = (root / "a/2.jpg").stat().st_mtime_ns
-    (root / "a/2.jpg").write_bytes(JPEG[:-2])
-    os.utime(root / "a/2.jpg", ns=(time, time))  # another size, the same time
-    time = (root / "b/3.jpg").stat().st_mtime_ns
-    (root / "b/3.jpg").write_bytes(JPEG[:600] + bytes([JPEG[600] ^ 1]) + JPEG[601:])
-    os.utime(root / "b/3.jpg", ns=(time, time + 1_000_000))  # another time, the same size
-    put({"b/4.jpg": JPEG})
-    after = load(root).set_index("file")
-    assert sorted(opened) == ["2.jpg", "3.jpg", "4.jpg"]
-    assert after["problem"]["a/2.jpg"].startswith("damaged JPEG")
-    assert after["sha256"]["b/3.jpg"] != before["sha256"]["b/3.jpg"]
-    assert after["sha256"]["a/1.jpg"] == before["sha256"]["a/1.jpg"]
-
-
-def test_an_interrupted_first_load_keeps_what_it_had(put, monkeypatch, opened):
-    root = put({f"a/{i}.jpg": JPEG for i in range(9)})
-    original = images.inspect
-
-    def interrupted(path):
-        if path.name == "5.jpg":
-            raise KeyboardInterrupt
-        return original(path)
-
-    monkeypatch.setattr(images, "inspect", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load(root)
-    monkeypatch.setattr(images, "inspect", original)
-    opened.clear()
-    assert len(load(root)) == 9
-    assert "5.jpg" in opened
-    assert not {f"{i}.jpg" for i in range(5)} & set(opened)
-
-
-def test_interrupted_before_the_first_photograph_is_still_an_interruption(put, monkeypatch):
-    def interrupted(path):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(images, "inspect", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        load(put({"a/1.jpg": JPEG}))
-
-
-def test_a_file_that_could_not_be_read_is_tried_again(put, monkeypatch):
-    root = put({"a/1.jpg": JPEG, "b/1.jpg": JPEG})
-    original = images._read
-
-    def read(path):
-        if path.parent.name == "b":
-            raise images.ImageProblem("cannot be read: Permission denied")
-        return original(path)
-
-    monkeypatch.setattr(images, "_read", read)
-    assert reasons(load(root))["b/1.jpg"] == "cannot be read: Permission denied"
-    monkeypatch.setattr(images, "_read", original)  # as after chmod, which leaves size and time
-    assert reasons(load(root)) == {}
-
-
-def test_two_sets_do_not_share_what_is_remembered(put, opened, tmp_path):
-    root = put({"a/1.jpg": JPEG})
-    load(root)
-    shutil.copytree(root, tmp_path / "other")
-    opened.clear()
-    load(tmp_path / "other")
-    assert opened == ["1.jpg"]
-
-
-# --- the table ------------------------------------------------------------------------------
 
 
 def test_paths_need_the_root_and_know_where_copies_are(put, tmp_path):

@@ -1,0 +1,73 @@
+"""What is in the files of a set: size, digest and problem of each, opened once and remembered."""
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pandas as pd
+from tqdm import tqdm
+
+from skincnn import atomic, config, images
+
+_COLUMNS = ["file", "size", "mtime_ns", "width", "height", "sha256", "problem"]
+
+
+class ChangedError(ValueError):
+    """A file that was there a moment ago is not; the message names it."""
+
+
+def photographs(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
+    """What is in each file: decoded once, remembered where path, size and time agree.
+
+    Args:
+        root: the set's folder.
+        files: below it, `/`-separated.
+        progress: show a progress bar.
+
+    Returns:
+        `file`, `width`, `height`, `sha256`, `problem` ("" for none), in the order of `files`.
+
+    Raises:
+        ChangedError: a file is gone.
+    """
+    key = hashlib.sha256(f"{images.DECODER}\n{root}".encode()).hexdigest()[:16]
+    store = config.local_dir() / "cache" / f"{key}.csv"
+    rows = [
+        (file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]
+    ]
+    now = pd.DataFrame(rows, columns=_COLUMNS[:3])
+    known = pd.DataFrame(columns=_COLUMNS)
+    if store.is_file():
+        known = pd.read_csv(store, keep_default_na=False, dtype={"sha256": str, "problem": str})
+    facts = (
+        now.merge(known, on=_COLUMNS[:3], how="left")
+        if len(known)
+        else now.reindex(columns=_COLUMNS)
+    )
+    todo = facts.index[facts["sha256"].isna()]
+    if len(todo):
+        done = {}
+        try:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                results = pool.map(lambda i: images.inspect(root / facts["file"][i]), todo)
+                bar = tqdm(results, "opening photographs", len(todo), disable=not progress)
+                for i, fact in zip(todo, bar, strict=True):
+                    done[i] = fact
+        finally:
+            # Also when interrupted: what was opened need not be opened again.
+            new = pd.DataFrame.from_dict(done, orient="index", columns=_COLUMNS[3:])
+            facts = facts.astype(object).combine_first(new)[_COLUMNS]
+            # A file that could not be read has no digest: permissions change without a trace.
+            atomic.remember(facts[facts["sha256"].fillna("") != ""], store)
+    kinds = {"file": str, "width": int, "height": int, "sha256": str, "problem": str}
+    return facts.astype(kinds)[list(kinds)]
+
+
+def _stat(root: Path, file: str) -> os.stat_result:
+    try:
+        return (root / file).stat()
+    except OSError as error:
+        raise ChangedError(
+            f"{root / file}: {error.strerror}; the folder changed meanwhile"
+        ) from None
