@@ -9,6 +9,8 @@ import typer
 
 from skincnn import config, options
 
+Out = Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")]
+ScoredFold = Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")]
 experiment = typer.Typer(
     help="Experiments that a figure stands on; each goes on where it stopped.\n\n"
     "Example: skincnn experiment leakage",
@@ -19,7 +21,7 @@ experiment = typer.Typer(
 @experiment.command("leakage")
 def leak_on_leak_off(
     source: options.Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    out: Out = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings a protocol.")] = 3,
     epochs: options.Epochs = None,
     image_size: options.ImageSize = None,
@@ -55,7 +57,7 @@ def three_scoreboards(
         list[options.Preset] | None, typer.Option(help="May stand there several times.")
     ] = None,
     source: options.Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    out: Out = None,
     epochs: options.Epochs = None,
     image_size: options.ImageSize = None,
     batch_size: options.BatchSize = None,
@@ -96,12 +98,12 @@ def one_switch_at_a_time(
         options.Preset, typer.Option(help="The recipe without them.")
     ] = options.Preset.transfer,
     source: options.Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    out: Out = None,
     switch: Annotated[
         list[str] | None, typer.Option(help="Part of a name, several times; default: all.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
-    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
+    fold: ScoredFold = 0,
     epochs: options.Epochs = None,
     image_size: options.ImageSize = None,
     precision: options.HowPrecise = None,
@@ -139,8 +141,8 @@ def one_recipe_on_many_networks(
     ],
     preset: Annotated[options.Preset, typer.Option(help="The recipe.")] = options.Preset.transfer,
     source: options.Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
-    fold: Annotated[int, typer.Option(min=0, help="Whose inner part is scored.")] = 0,
+    out: Out = None,
+    fold: ScoredFold = 0,
     epochs: options.Epochs = None,
     image_size: options.ImageSize = None,
     precision: options.HowPrecise = None,
@@ -173,7 +175,7 @@ def one_recipe_on_many_networks(
 @experiment.command("melanoma")
 def pretrained_against_from_scratch(
     source: options.Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    out: Out = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each.")] = 2,
     fold: Annotated[int, typer.Option(min=0, help="Which fold is held out.")] = 0,
     epochs: options.Epochs = None,
@@ -204,7 +206,7 @@ def pretrained_against_from_scratch(
 def worse_photographs(
     model: Annotated[list[Path], typer.Option(help="A run with its weights, several times.")],
     source: options.Data = None,
-    out: Annotated[Path | None, typer.Option(help="Results; default outputs/local/….")] = None,
+    out: Out = None,
     most: Annotated[int, typer.Option(min=0, help="Photographs at most; 0: all held out.")] = 0,
     as_json: options.AsJson = False,
 ) -> None:
