@@ -5,10 +5,10 @@ those that this fold holds out. The other folds hold out some of them; where a r
 here, this fold's own figure belongs beside that of all.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from skincnn import (
@@ -18,6 +18,7 @@ from skincnn import (
     evaluate,
     models,
     parts,
+    plots,
     plots_compare,
     predictions,
     protocols,
@@ -216,12 +217,8 @@ def trained(
         for number, ((name, seed), settings) in enumerate(wanted.items(), start=1):
             settings = settings.replace(protocol="clean")
             stem = f"{name or 'plain'}_seed{settings.seed}".replace(" ", "_")
-            path, given = folder / f"{stem}.csv", runs.identity(settings, ready)
-            if not parts.done(path, given):
-                place = parts.place(folder, stem)
-                run = train.fit(settings, ready, place, verbose=0)
-                keep(run, path, given)
-                (place / "model.keras").unlink()
+            fit = functools.partial(train.fit, settings, ready, verbose=0)
+            path = parts.trained(folder, stem, runs.identity(settings, ready), fit, keep)
             tables[name, seed] = path
             if progress:
                 metrics = evaluate.metrics(predictions.read(path), replicates=1)
@@ -249,8 +246,5 @@ def _on(settings: config.RunConfig, name: str, changes: Mapping) -> config.RunCo
 
 
 def _keep(table: pd.DataFrame, folder: Path, name: str, draw) -> None:
-    atomic.write_text(folder / f"{name}.csv", table.to_csv(index=False, float_format="%.6f"))
-    figure = draw(table).figure
-    with atomic.writing(folder / f"{name}.png") as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight")
-    plt.close(figure)
+    atomic.write_table(folder / f"{name}.csv", table)
+    plots.save(draw(table), folder / f"{name}.png")

@@ -110,6 +110,11 @@ def write_json(path: Path, content: dict) -> None:
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
+def write_table(path: Path, frame, digits: int = 6) -> None:
+    """Write a DataFrame as CSV, with so many digits behind the point."""
+    write_text(path, frame.to_csv(index=False, float_format=f"%.{digits}f"))
+
+
 def remember(frame, path: Path) -> None:
     """Keep a DataFrame for the next time; where there is no room for it that is told, no more."""
     try:

@@ -82,8 +82,7 @@ class Audit:
         text = json.dumps(self.counts(), indent=1, ensure_ascii=False)
         atomic.write_text(folder / "audit.json", text + "\n")
         atomic.write_text(folder / "findings.csv", self.findings().to_csv(index=False))
-        pairs = self.pairs.to_csv(index=False, float_format="%.4f")
-        atomic.write_text(folder / "pairs.csv", pairs)
+        atomic.write_table(folder / "pairs.csv", self.pairs, digits=4)
 
 
 def run(index: pd.DataFrame, with_shortcuts: bool = True, progress: bool = True) -> Audit:

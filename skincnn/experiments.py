@@ -1,9 +1,9 @@
 """Experiments that a figure of the README stands on: one call, resumable, a table at the end."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
 from skincnn import (
@@ -14,6 +14,7 @@ from skincnn import (
     data,
     evaluate,
     parts,
+    plots,
     plots_compare,
     predictions,
     presets,
@@ -80,13 +81,9 @@ def leakage(
         order = {protocol: place for place, protocol in enumerate(config.PROTOCOLS)}
         table = table.sort_values("protocol", key=lambda p: p.map(order), kind="stable")
         table = table.reset_index(drop=True)
-        write = {"index": False, "float_format": "%.6f"}
-        atomic.write_text(folder / "leakage.csv", table.to_csv(**write))
-        atomic.write_text(folder / "summary.csv", summary(table).to_csv(**write))
-        figure = plots_compare.leakage(table).figure
-        with atomic.writing(folder / "leakage.png") as temporary:
-            figure.savefig(temporary, dpi=110, bbox_inches="tight")
-        plt.close(figure)
+        atomic.write_table(folder / "leakage.csv", table)
+        atomic.write_table(folder / "summary.csv", summary(table))
+        plots.save(plots_compare.leakage(table), folder / "leakage.png")
     return table
 
 
@@ -142,13 +139,8 @@ def scoreboards(
             if progress:
                 print(f"{name}:\n{_shares(several[name])}", flush=True)
         table = pd.concat(several, names=["preset", "board"]).reset_index()
-        atomic.write_text(
-            folder / "scoreboards.csv", table.to_csv(index=False, float_format="%.6f")
-        )
-        figure = plots_compare.networks(table)[0].figure
-        with atomic.writing(folder / "scoreboards.png") as temporary:
-            figure.savefig(temporary, dpi=110, bbox_inches="tight")
-        plt.close(figure)
+        atomic.write_table(folder / "scoreboards.csv", table)
+        plots.save(plots_compare.networks(table)[0], folder / "scoreboards.png")
     return table
 
 
@@ -173,11 +165,8 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 def _one(settings: config.RunConfig, index: pd.DataFrame, folder: Path, verbose) -> dict:
     """One run, trained unless it is kept already, as a row of the table."""
     name = f"{settings.protocol}_seed{settings.seed}"
-    kept, given = folder / f"{name}.csv", runs.identity(settings, index)
-    if not parts.done(kept, given):
-        place = parts.place(folder, name)
-        parts.keep(train.fit(settings, index, place, verbose), kept, given)
-        (place / "model.keras").unlink()
+    fit = functools.partial(train.fit, settings, index, verbose=verbose)
+    kept = parts.trained(folder, name, runs.identity(settings, index), fit)
     metrics, facts = evaluate.metrics(predictions.read(kept)), parts.facts(kept)["data"]
     accuracy = metrics["accuracy"]
     return {

@@ -11,7 +11,7 @@ A part is done when its table is there and both match; nothing else of its run i
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skincnn import atomic, config, runs
@@ -43,6 +43,27 @@ def keep(run: runs.Run, table: Path, given: dict) -> None:
 def keep_inner(run: runs.Run, table: Path, given: dict) -> None:
     """As `keep`, but the inner part's predictions alone: what a choice may be made on."""
     _keep(run, run.folder / "predictions_inner.csv", table, given)
+
+
+def trained(
+    folder: Path, name: str, given: dict, fit: Callable[[Path], runs.Run], keep=keep
+) -> Path:
+    """A part's table; where it is not done, `fit` trains the run in the folder it is given, whose
+    weights do not stay.
+
+    Args:
+        folder: of what it is a part of.
+        name: of the part.
+        given: `runs.identity` of what the run is asked for.
+        fit: takes a folder, gives the finished run.
+        keep: `keep` or `keep_inner`.
+    """
+    table = folder / f"{name}.csv"
+    if not done(table, given):
+        run_folder = place(folder, name)
+        keep(fit(run_folder), table, given)
+        (run_folder / "model.keras").unlink()
+    return table
 
 
 def _keep(run: runs.Run, source: Path, table: Path, given: dict) -> None:

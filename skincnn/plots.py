@@ -5,6 +5,7 @@ make their own figure and return an array of `Axes`. Importing this module sets 
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from skincnn import data, evaluate, images
+from skincnn import atomic, data, evaluate, images
 
 # Okabe & Ito's colours (2008): told apart with any common colour blindness. Their yellow is left
 # out, it vanishes on white; blue and orange come first, the safest pair of all.
@@ -55,6 +56,13 @@ def set_style() -> None:
 
 
 set_style()
+
+
+def save(axes: Axes, path: Path) -> None:
+    """Write the figure that `axes` are part of as a PNG, whole or not at all, and close it."""
+    with atomic.writing(path) as temporary:
+        axes.figure.savefig(temporary, dpi=110, bbox_inches="tight")
+    plt.close(axes.figure)
 
 
 # --- photographs ---------------------------------------------------------------------------------

@@ -7,10 +7,19 @@ which from scratch, and do age, sex and site of the body help?
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pandas as pd
 
-from skincnn import ablations, atomic, config, evaluate, parts, plots_rare, predictions, presets
+from skincnn import (
+    ablations,
+    atomic,
+    config,
+    evaluate,
+    parts,
+    plots,
+    plots_rare,
+    predictions,
+    presets,
+)
 
 WITH = " with metadata"
 
@@ -96,11 +105,8 @@ def compared(
     table = pd.DataFrame(rows)
     differences = pd.DataFrame([_pair(by_name, a, b) for a, b in _pairs(list(some))])
     for name, one in (("networks", table), ("differences", differences)):
-        atomic.write_text(folder / f"{name}.csv", one.to_csv(index=False, float_format="%.6f"))
-    figure = plots_rare.roc_and_precision(by_name)[0].figure
-    with atomic.writing(folder / "roc.png") as temporary:
-        figure.savefig(temporary, dpi=110, bbox_inches="tight")
-    plt.close(figure)
+        atomic.write_table(folder / f"{name}.csv", one)
+    plots.save(plots_rare.roc_and_precision(by_name)[0], folder / "roc.png")
     return table, differences
 
 

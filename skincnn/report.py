@@ -59,8 +59,7 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
         raise ValueError(f"predictions of another set: {strange[0]} is not in this one")
     found.save(folder)
     if doubted is not None:
-        text = doubted.to_csv(index=False, float_format="%.4f")
-        atomic.write_text(folder / "suspicious.csv", text)
+        atomic.write_table(folder / "suspicious.csv", doubted, digits=4)
     counts = found.counts()
     lines = findings.headlines(counts)
     pictures = _Pictures(found.index)

@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
@@ -20,6 +19,7 @@ from skincnn import (
     data,
     evaluate,
     pipeline,
+    plots,
     plots_compare,
     predictions,
     runs,
@@ -75,12 +75,8 @@ def curves(
     table = pd.DataFrame(rows)
     table = table.sort_values(["model", "kind", "strength"], ignore_index=True)
     if folder:
-        text = table.to_csv(index=False, float_format="%.6f")
-        atomic.write_text(Path(folder) / "robustness.csv", text)
-        figure = plots_compare.robustness(table).flat[0].figure
-        with atomic.writing(Path(folder) / "robustness.png") as temporary:
-            figure.savefig(temporary, dpi=110, bbox_inches="tight")
-        plt.close(figure)
+        atomic.write_table(Path(folder) / "robustness.csv", table)
+        plots.save(plots_compare.robustness(table).flat[0], Path(folder) / "robustness.png")
     return table
 
 

@@ -19,10 +19,10 @@ SMALL = config.RunConfig(
 def test_leakage_compares_three_protocols_and_goes_on_where_it_stopped(
     index, home, tmp_path, asked, monkeypatch, capsys
 ):
-    def interrupted(settings, *arguments):
+    def interrupted(settings, *arguments, **options):
         if settings.protocol == "clean":
             raise KeyboardInterrupt
-        return fit(settings, *arguments)
+        return fit(settings, *arguments, **options)
 
     fit = train.fit
     with monkeypatch.context() as patch:
