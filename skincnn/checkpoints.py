@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import keras
@@ -58,27 +59,26 @@ class Checkpoints(keras.callbacks.Callback):
         self.epoch = 0  # the epoch that runs, from 0; the input pipeline asks for it
         self.stopped = False
         self._states: list[dict] = []
-        self._best: list[np.ndarray] | None = None
+        self._kept: Path | list[np.ndarray] | None = None
 
     @property
     def best_weights(self) -> list[np.ndarray]:
-        """Weights of the epoch that is kept."""
-        return self._best
+        """Weights of the epoch that is kept, read from where they lie."""
+        return _read(self._kept) if isinstance(self._kept, Path) else self._kept
 
     def resume(self) -> keras.Model | None:
         """The newest sound checkpoint's model, compiled, with its state taken over; or None."""
         for place in sorted(self.folder.glob("epoch_*"), reverse=True):
             try:
-                model = keras.saving.load_model(place / "model.keras")
-                with np.load(place / "best.npz") as weights:
-                    best = list(weights.values())
+                model = keras.saving.load_model(place / "model")
+                _read(place / "best.npz")
                 state = json.loads((place / "state.json").read_text())
             except Exception as error:
                 # Cut archives make their readers raise nearly anything, BadZipFile and EOFError
                 # among it; to the run they all mean the same.
                 print(f"{place} is damaged, trying the one before: {error}", file=sys.stderr)
                 continue
-            self._best = best
+            self._kept = place / "best.npz"
             self.history, self._states = state["history"], state["callbacks"]
             self.stopped = state["stopped"]
             self.epoch = self.found = len(self.history)
@@ -132,14 +132,15 @@ class Checkpoints(keras.callbacks.Callback):
         known = [order(r, self.keep) for r in self.history if np.isfinite(r["val_loss"])]
         improved = bool(known) and order(row, self.keep) == max(known)
         improved |= self.keep == "last"
-        if improved or self._best is None:
-            with self._averaged():
-                self._best = self.model.get_weights()
+        improved |= self._kept is None
         self.stopped = bool(self.model.stop_training)
         if self.writes:
             with _undistributed():
                 self._save(epoch + 1, improved)
             self.on_epoch(self.history)
+        elif improved:
+            with self._averaged():
+                self._kept = self.model.get_weights()
 
     def _save(self, number: int, improved: bool) -> None:
         place = self.folder / f"epoch_{number:04d}"
@@ -147,17 +148,33 @@ class Checkpoints(keras.callbacks.Callback):
             {name: vars(c)[name] for name in _ATTRIBUTES if name in vars(c)} for c in self.others
         ]
         state = {"history": self.history, "callbacks": states, "stopped": self.stopped}
-        before = self.folder / f"epoch_{number - 1:04d}" / "best.npz"
         with atomic.writing(place) as temporary:
             temporary.mkdir()
-            self.model.save(temporary / "model.keras")
-            if improved or not before.is_file():
-                np.savez(temporary / "best.npz", *self._best)
+            # Unzipped: a zipped one is put together in memory, optimizer and all.
+            self.model.save(temporary / "model", zipped=False)
+            if improved:
+                with self._averaged():
+                    _write(temporary / "best.npz", self.model.weights)
             else:
-                shutil.copyfile(before, temporary / "best.npz")
+                shutil.copyfile(self._kept, temporary / "best.npz")
             (temporary / "state.json").write_text(json.dumps(state, default=float))
+        self._kept = place / "best.npz"
         for old in sorted(self.folder.glob("epoch_*"))[:-2]:
             shutil.rmtree(old)
+
+
+def _write(path: Path, weights: list) -> None:
+    """What `np.savez` writes, one weight in memory at a time."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, weight in enumerate(weights):
+            with archive.open(f"arr_{number}.npy", "w", force_zip64=True) as file:
+                value = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+                np.lib.format.write_array(file, value, allow_pickle=False)
+
+
+def _read(path: Path) -> list[np.ndarray]:
+    with np.load(path) as weights:
+        return list(weights.values())
 
 
 def order(row: dict, keep: str) -> tuple[float, float]:

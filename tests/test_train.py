@@ -563,7 +563,7 @@ def test_plateau_and_early_stopping_count_on_where_they_were(tmp_path, stop_in):
     assert resumed.state.stopped
 
 
-@pytest.mark.parametrize("file", ["model.keras", "best.npz", "state.json"])
+@pytest.mark.parametrize("file", ["model/model.weights.h5", "best.npz", "state.json"])
 @pytest.mark.parametrize("damage", ["gone", "empty", "cut", "garbled"])
 def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(tmp_path, file, damage, capsys):
     Line(tmp_path, epochs=3)
