@@ -7,7 +7,7 @@ import matplotlib
 
 matplotlib.use("agg")
 
-from skincnn import config, crossval, plots, runs
+from skincnn import config, crossval, plots_results, runs
 
 PRESETS = ("baseline", "regularised", "published", "split_first", "final", "transfer_published")
 PUBLISHED = {
@@ -25,7 +25,7 @@ def main() -> None:
         f"{name} ({run.metrics['accuracy']['value']:.0%})": run.history
         for name, run in shown.items()
     }
-    ax = plots.learning_curves(curves)
+    ax = plots_results.learning_curves(curves)
     ax.set_title(f"One set of photographs, {len(shown)} recipes", loc="left")
     path = config.runs_dir() / "learning_curves.png"
     ax.figure.savefig(path, dpi=110, bbox_inches="tight")

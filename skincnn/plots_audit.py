@@ -4,12 +4,10 @@ the referee contradicts, what a classifier knows that never sees the lesion."""
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from matplotlib.ticker import PercentFormatter
 
 from skincnn import data, images, official, plots
 
@@ -57,7 +55,7 @@ def folders_against_official(counts: dict, ax: Axes | None = None) -> Axes:
     names = sorted((set(table.index) | set(table)) - {UNKNOWN})
     shown = [*names, *({UNKNOWN} & set(table))]
     table = table.reindex(index=sorted(table.index), columns=shown, fill_value=0).astype(int)
-    ax = ax or plt.subplots(figsize=(2.4 + 0.56 * len(shown), 1.6 + 0.5 * len(table)))[1]
+    ax = ax or plots.new_axes(2.4 + 0.56 * len(shown), 1.6 + 0.5 * len(table))
     colours = np.ones((*table.shape, 3))
     for at, n in np.ndenumerate(table.to_numpy()):
         if not n:
@@ -95,7 +93,7 @@ def shortcuts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Returns:
         The `Axes`: a bar a family of facts with its 95 % interval, and the dashed line of chance.
     """
-    ax = ax or plt.subplots(figsize=(7.5, 1.2 + 0.45 * len(table)))[1]
+    ax = ax or plots.new_axes(7.5, 1.2 + 0.45 * len(table))
     value, at = table["balanced_accuracy"], np.arange(len(table))
     ends = [value - table["low"], table["high"] - value]
     chance = table["chance"].iloc[0]
@@ -109,8 +107,6 @@ def shortcuts(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set_xlim(0, max(0.5, table["high"].max() + 0.08))
     ax.set_xlabel("balanced accuracy (with 95 % interval)")
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)
+    plots.percent(ax.xaxis)
+    plots.row_grid(ax)
     return ax

@@ -4,7 +4,7 @@ have: give a table, get the `Axes` back."""
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from skincnn import plots
 
@@ -34,7 +34,7 @@ def leakage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Returns:
         The `Axes`; each protocol's label begins with its mean.
     """
-    ax = ax or plots.plt.subplots(figsize=(8.2, 4.4))[1]
+    ax = ax or plots.new_axes(8.2, 4.4)
     most = table["classes"].max()
     shown = [name for name in PROTOCOLS if name in set(table["protocol"])]
     for at, protocol in enumerate(shown):
@@ -68,7 +68,8 @@ def leakage(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
         "held-out photographs named rightly\n(dot: one training, with its 95 % interval; bar: mean)"
     )
     ax.set_title("One network, one set of photographs, three ways to split")
-    _percent(ax)
+    plots.percent(ax.xaxis)
+    plots.row_grid(ax)
     return ax
 
 
@@ -82,27 +83,22 @@ def scoreboards(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Returns:
         The `Axes`, the first board on top.
     """
-    ax = ax or plots.plt.subplots(figsize=(8.2, 4.0))[1]
+    ax = ax or plots.new_axes(8.2, 4.0)
     places = np.arange(len(table))
     for name, shape, shift, colour in (
         ("accuracy", "o", -0.13, plots.COLOURS[0]),
         ("balanced_accuracy", "D", 0.13, plots.COLOURS[1]),
     ):
-        value, low, high = (
-            table[column].to_numpy(float) for column in (name, f"{name}_low", f"{name}_high")
-        )
-        ax.hlines(places + shift, low, high, color=colour, linewidth=2)
-        ax.plot(value, places + shift, shape, color=colour, markersize=8, label=_words(name))
-        for at, x, right in zip(places, value, np.fmax(value, high), strict=True):
-            ax.text(right + 0.015, at + shift, _share(x), va="center", color=colour, size=11)
+        _with_intervals(ax, table, name, places + shift, colour, shape, _words(name))
     names = [f"{BOARDS[board]}\n(n = {n:,})" for board, n in table["n"].items()]
     ax.set_yticks(places, names)
     for at, missing in zip(places, table["missing"], strict=True):
         if missing:
             ax.text(0.01, at + 0.4, f"without {missing}", va="center", color=plots.GREY, size=9)
     ax.set(ylim=(len(table) - 0.45, -0.45), xlim=(0, 1))
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
-    _percent(ax)
+    plots.legend_above(ax)
+    plots.percent(ax.xaxis)
+    plots.row_grid(ax)
     return ax
 
 
@@ -123,16 +119,11 @@ def networks(table: pd.DataFrame) -> np.ndarray:
         for turn, preset in enumerate(presets):
             rows = table[table["preset"] == preset].set_index("board").loc[shown]
             places = np.arange(len(shown)) + 0.24 * (turn - (len(presets) - 1) / 2)
-            value, low, high = (
-                rows[column].to_numpy(float) for column in (name, f"{name}_low", f"{name}_high")
-            )
             colour = plots.COLOURS[turn % len(plots.COLOURS)]
-            ax.hlines(places, low, high, color=colour, linewidth=2)
-            ax.plot(value, places, "o", color=colour, markersize=7, label=preset)
-            for at, x, right in zip(places, value, np.fmax(value, high), strict=True):
-                ax.text(right + 0.015, at, _share(x), va="center", color=colour, size=10)
+            _with_intervals(ax, rows, name, places, colour, "o", preset)
         ax.set(xlim=(0, 1), title=_words(name))
-        _percent(ax)
+        plots.percent(ax.xaxis)
+        plots.row_grid(ax)
     first = table.drop_duplicates("board").set_index("board").loc[shown]
     names = [
         f"{BOARDS[row.Index]}\n(n = {row.n:,}, {row.classes} classes)" for row in first.itertuples()
@@ -155,7 +146,7 @@ def gains(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Returns:
         The `Axes`, the most gain on top.
     """
-    ax = ax or plots.plt.subplots(figsize=(8.2, 1.2 + 0.42 * len(table)))[1]
+    ax = ax or plots.new_axes(8.2, 1.2 + 0.42 * len(table))
     places = np.arange(len(table))
     sure = (table["gain_low"] > 0) | (table["gain_high"] < 0)
     colours = np.where(sure, plots.COLOURS[0], plots.GREY)
@@ -169,9 +160,7 @@ def gains(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.set_yticks(places, table["switch"])
     ax.set(ylim=(len(table) - 0.4, -0.6), xlabel="gain in balanced accuracy, points")
     ax.set_xlim(right=right + 0.28 * (right - ax.get_xlim()[0]))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)
+    plots.row_grid(ax)
     return ax
 
 
@@ -185,7 +174,7 @@ def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Returns:
         The `Axes`, minutes on a logarithmic scale.
     """
-    ax = ax or plots.plt.subplots(figsize=(8.2, 5.0))[1]
+    ax = ax or plots.new_axes(8.2, 5.0)
     for at, row in enumerate(table.itertuples()):
         pretrained = row.weights != "random"
         colour = plots.COLOURS[0] if pretrained else plots.COLOURS[1]
@@ -217,7 +206,7 @@ def backbones(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    plots.percent(ax.yaxis)
     return ax
 
 
@@ -253,7 +242,7 @@ def robustness(table: pd.DataFrame) -> np.ndarray:
         top.set_title(kind.replace(" ", "\n"), fontsize=10)
         bottom.set_xticks(range(6))
         for ax in (top, bottom):
-            ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+            plots.percent(ax.yaxis)
     for ax in axes[:, 0]:  # of all that is drawn in the row
         ax.set_ylim(bottom=0)
     axes[0, 0].set_ylabel("balanced accuracy")
@@ -264,16 +253,22 @@ def robustness(table: pd.DataFrame) -> np.ndarray:
     return axes
 
 
+def _with_intervals(
+    ax: Axes, table: pd.DataFrame, name: str, places: np.ndarray, colour: str, shape: str, key: str
+) -> None:
+    """A figure of each row: a mark at its place, its interval a line, its per cents beside it."""
+    value, low, high = (
+        table[column].to_numpy(float) for column in (name, f"{name}_low", f"{name}_high")
+    )
+    ax.hlines(places, low, high, color=colour, linewidth=2)
+    ax.plot(value, places, shape, color=colour, markersize=7, label=key)
+    for at, x, right in zip(places, value, np.fmax(value, high), strict=True):
+        ax.text(right + 0.015, at, _share(x), va="center", color=colour, size=10)
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _percent(ax: Axes) -> None:
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import PercentFormatter
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from skincnn import evaluate, labels, plots, predictions
@@ -55,8 +54,7 @@ def roc_and_precision(tables: pd.DataFrame | Mapping[str, pd.DataFrame]) -> np.n
     right.set(xlabel="sensitivity (recall)", ylabel="precision")
     for ax in (left, right):
         ax.set(xlim=(-0.01, 1.01), ylim=(-0.02, 1.03))
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-        ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+        plots.percent(ax.xaxis, ax.yaxis)
     # below: with several names it would lie over the curves
     left.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16))
     return np.array([left, right], dtype=object)

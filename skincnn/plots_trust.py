@@ -3,11 +3,9 @@ abstaining buys, and whom a figure holds for."""
 
 from collections.abc import Mapping
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 
 from skincnn import calibrate, evaluate, labels, plots
 
@@ -27,7 +25,7 @@ def reliability(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     rows = calibrate.reliability(table)
     rows = rows[rows["n"] > 0]
     share = rows["n"] / rows["n"].sum()
-    ax = ax or plt.subplots(figsize=(4.6, 4.6))[1]
+    ax = ax or plots.new_axes(4.6, 4.6)
     ax.plot([0, 1], [0, 1], "--", color=plots.GREY, linewidth=1.3)
     ax.vlines(
         rows["confidence"], rows[["confidence", "accuracy"]].min(axis=1),
@@ -58,7 +56,7 @@ def risk_coverage(
     """
     if isinstance(tables, pd.DataFrame):
         tables = {"": tables}
-    ax = ax or plt.subplots(figsize=(6.4, 4.0))[1]
+    ax = ax or plots.new_axes(6.4, 4.0)
     for number, (name, table) in enumerate(tables.items()):
         colour = plots.COLOURS[number % len(plots.COLOURS)]
         # The first few answers are right or wrong by luck: a curve of 1 in 1, 1 in 2, 2 in 3.
@@ -69,7 +67,7 @@ def risk_coverage(
     ax.set_ylim(bottom=0)
     _percent(ax)
     if any(tables):
-        ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.2)
+        plots.legend_above(ax)
     return ax
 
 
@@ -89,7 +87,7 @@ def thresholds(
         The `Axes`, with the others' curve (1 − specificity), the class's own (sensitivity), and a
         line a threshold; probabilities below 0.1 % are not shown.
     """
-    ax = ax or plt.subplots(figsize=(7.0, 4.0))[1]
+    ax = ax or plots.new_axes(7.0, 4.0)
     own = (table["label"] == positive).to_numpy()
     scores, at = table[labels.column(positive)].to_numpy(), np.geomspace(1e-3, 1, 500)
     for rows, name, colour in (
@@ -110,7 +108,7 @@ def thresholds(
     ax.set(xlim=(1e-3, 1), ylim=(0, 1.02))
     _percent(ax)
     ax.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
-    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.2)
+    plots.legend_above(ax)
     return ax
 
 
@@ -125,22 +123,19 @@ def subgroups(table: pd.DataFrame, figure: str = "accuracy", ax: Axes | None = N
     Returns:
         The `Axes`, the first subgroup on top.
     """
-    ax = ax or plt.subplots(figsize=(7.0, 1.2 + 0.42 * len(table)))[1]
+    ax = ax or plots.new_axes(7.0, 1.2 + 0.42 * len(table))
     colour, at = plots.COLOURS[0], np.arange(len(table))
     ax.hlines(at, table[f"{figure}_low"], table[f"{figure}_high"], color=colour, linewidth=2)
     faces = ["white" if small else colour for small in table["small"]]
     ax.scatter(table[figure], at, s=70, c=faces, edgecolors=colour, linewidths=1.8, zorder=3)
     ax.set_yticks(at, [f"{name} (n = {n:,})" for name, n in table["n"].items()])
     ax.set(ylim=(len(table) - 0.5, -0.5), xlim=(0, 1.02), xlabel=figure.replace("_", " "))
-    ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)
+    plots.percent(ax.xaxis)
+    plots.row_grid(ax)
     return ax
 
 
 def _percent(ax: Axes) -> None:
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    plots.percent(ax.xaxis, ax.yaxis)
     ax.grid()
     ax.set_axisbelow(True)

@@ -7,7 +7,7 @@ import pytest
 
 matplotlib.use("agg")
 
-from skincnn import plots, plots_rare
+from skincnn import plots_rare, plots_results
 
 
 def test_both_curves_and_the_auc_of_each_network():
@@ -39,7 +39,7 @@ def test_the_ring_can_mark_the_highest_auc():
         {"epoch": [1, 2, 3], "loss": [3, 2, 1], "val_loss": [2, 1, 3],
          "auc": [0.5, 0.6, 0.7], "val_auc": [0.5, 0.9, 0.90001]}
     )  # fmt: skip
-    _, ax = plots.learning_curves_pair(history, ("loss", "auc"), keep="highest_auc")
+    _, ax = plots_results.learning_curves_pair(history, ("loss", "auc"), keep="highest_auc")
     assert list(ax.get_lines()[2].get_xdata()) == [2]  # of equal AUCs the lower loss
     assert ax.get_ylabel() == "AUC"
 
