@@ -85,11 +85,11 @@ def lesions(n: int, rng: np.random.Generator) -> pd.DataFrame:
 
 def coverage(repetitions: int, replicates: int) -> None:
     rng = np.random.default_rng(0)
-    truth = scores.Scores(lesions(500_000, rng), "p_melanoma").figures()
+    truth = scores.Scores(lesions(500_000, rng), "melanoma").figures()
     names = [name for name, value in truth.items() if value.ndim == 1]
     held = dict.fromkeys(names, 0)
     for seed in range(repetitions):
-        one = scores.Scores(lesions(500, rng), "p_melanoma")
+        one = scores.Scores(lesions(500, rng), "melanoma")
         samples, values = scores.bootstrap([one], replicates, seed)[0], one.figures()
         for name in names:
             found = scores.figure(

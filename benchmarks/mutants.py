@@ -45,6 +45,7 @@ TESTS = {
     "leakage": ["leakage"],
     "audit": ["audit"],
     "evaluate": ["evaluate"],
+    "paired": ["paired"],
     "tfrecords": ["tfrecords_index", "tfrecords"],
     "stream": ["tfrecords", "train_shards"],
     "shards": ["shards", "tfrecords"],

@@ -15,7 +15,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import atomic, data, evaluate, export, predictions, predictor, protocols, runs, splits
+from skincnn import (
+    atomic,
+    data,
+    evaluate,
+    export,
+    paired,
+    predictions,
+    predictor,
+    protocols,
+    runs,
+    splits,
+)
 
 VARIANTS = [("onnx", "float32"), ("onnx", "int8"), ("litert", "float32"), ("litert", "int8")]
 
@@ -39,9 +50,9 @@ def main() -> None:
                 pixels = np.stack([model.pixels(path) for path in data.paths(held)])
             found = model.raw(pixels)[0]
             table = predictions.frame(held, found, run.classes, run.config.seed)
-            a, b = predictions.pair(own, table)
+            a, b = paired.pair(own, table)
             (_, before, p), (_, after, q) = predictions.answers(a), predictions.answers(b)
-            metrics, against = evaluate.metrics(table), evaluate.compare(table, own)
+            metrics, against = evaluate.metrics(table), paired.compare(table, own)
             row = {"runtime": kind, "weights": weights, "bytes": out.stat().st_size}
             for name in ("accuracy", "balanced_accuracy"):
                 change = against["differences"][name]

@@ -17,6 +17,7 @@ from skincnn import (
     data,
     evaluate,
     models,
+    paired,
     parts,
     plots,
     plots_compare,
@@ -114,7 +115,7 @@ def switches(
 
     base, rows = of(""), []
     for name in chosen:
-        found = evaluate.compare(of(name), base)["differences"]
+        found = paired.compare(of(name), base)["differences"]
         gain, auc = found["balanced_accuracy"], found["macro_auc"]
         rows.append(
             {

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skincnn import labels, subgroups
-from skincnn.predictions import answers, classes, pair, probability_columns
+from skincnn.predictions import answers, classes, probability_columns
 from skincnn.scores import REFLECTED, Scores, bootstrap, figure, number
 from skincnn.summaries import HEADLINES, POSITIVE_HEADLINES, summary
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["by", "compare", "confusion", "mcnemar", "metrics", "report", "summary"]
+__all__ = ["alike", "between", "by", "confusion", "metrics", "positive_class", "report", "summary"]
 
 PER_CLASS = ("sensitivity", "precision", "specificity", "f1", "auc", "average_precision")
 SMALL = 30  # photographs below which a subgroup's figures say little
@@ -74,9 +74,8 @@ def metrics(
     Raises:
         ValueError: the table has no rows, replicates < 1, or `positive` is not among the classes.
     """
-    _check_replicates(replicates)
-    column = _positive(frame, positive)
-    scores = Scores(frame, column)
+    positive = positive_class(frame, positive)
+    scores = Scores(frame, positive)
     values = scores.figures()
     samples = bootstrap([scores], replicates, seed)[0]
     alone = scores.n_groups == 1
@@ -96,7 +95,7 @@ def metrics(
             for name in (*HEADLINES, *POSITIVE_HEADLINES)
             if name in values
         },
-        "positive": None if column is None else table.index[scores.positive],
+        "positive": positive,
         "per_class": {
             label: {"support": int(row.pop("support"))} | {k: number(v) for k, v in row.items()}
             for label, row in table.to_dict("index").items()
@@ -200,79 +199,19 @@ def report(frame: "pd.DataFrame") -> "pd.DataFrame":
     return _report(frame, Scores(frame).figures())
 
 
-def compare(
-    a: "pd.DataFrame",
-    b: "pd.DataFrame",
-    replicates: int = 1000,
-    seed: int = 0,
-    positive: str | None = None,
-) -> dict:
-    """Two runs on the same photographs: is the difference more than the choice of photographs?
-
-    Every replicate draws the same groups for both, so what makes a photograph hard for either
-    cancels out: the interval of the difference is far narrower than the two intervals suggest. It
-    says nothing of what another training of the two would give.
-
-    Args:
-        a, b: tables of predictions with the same files, labels and classes, in any order. With
-            several seeds of a file, they are paired in order of the seed.
-        replicates, seed, positive: as for `metrics`.
-
-    Returns:
-        A dictionary that JSON can hold: `n`, `n_groups`, `replicates`, `positive`, and
-
-        - `differences`: headline -> `{"a", "b", "value", "low", "high", "p"}`: a, b, a − b, its
-          95 % interval, and twice the smaller share of replicates on one side of zero (the
-          two-sided p-value that goes with a percentile interval; Efron & Tibshirani 1993), which
-          is at least 2 / (replicates + 1);
-        - `mcnemar`: `only_a_right`, `only_b_right`, `p`: McNemar's exact test of accuracy (1947),
-          which takes photographs, not groups, to be independent.
+def positive_class(frame: "pd.DataFrame", name: str | None = None) -> str | None:
+    """The class that is set against the rest: the one asked for; else melanoma, malignant, or none.
 
     Raises:
-        ValueError: the tables are not of the same photographs; the message has the first that
-            differs. Also as `metrics`.
+        ValueError: the table has no such class.
     """
-    _check_replicates(replicates)
-    a, b = pair(a, b)
-    column = _positive(a, positive)
-    both = Scores(a, column), Scores(b, column)
-    one, other = (table.figures() for table in both)
-    drawn_one, drawn_other = bootstrap(both, replicates, seed)
-    differences = {}
-    for name in (*HEADLINES, *POSITIVE_HEADLINES):
-        if name in one:
-            samples = drawn_one[name] - drawn_other[name]
-            found = figure(one[name][0] - other[name][0], samples, both[0].n_groups == 1)
-            differences[name] = {
-                "a": number(one[name][0]),
-                "b": number(other[name][0]),
-                **found,
-                "p": None if found["low"] is None else _p_value(samples),
-            }
-    right_a, right_b = (true == predicted for true, predicted, _ in map(answers, (a, b)))
-    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
-    return {
-        "n": len(a),
-        "n_groups": both[0].n_groups,
-        "replicates": replicates,
-        "positive": None if column is None else classes(a)[both[0].positive],
-        "differences": differences,
-        "mcnemar": {
-            "only_a_right": only_a,
-            "only_b_right": only_b,
-            "p": mcnemar(only_a, only_b),
-        },
-    }
-
-
-def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided exact p-value: a fair coin thrown so often, as far from half or farther."""
-    n, fewer = only_a + only_b, min(only_a, only_b)
-    ways = term = 1
-    for k in range(fewer):
-        term = term * (n - k) // (k + 1)  # n over k + 1, exactly
-        ways += term
-    return min(1.0, 2 * ways / 2**n)
+    own = classes(frame)
+    by_column = {labels.column(one): one for one in own}
+    wanted = ("melanoma", "malignant") if name is None else (name,)
+    found = [by_column[labels.column(one)] for one in wanted if labels.column(one) in by_column]
+    if name is not None and not found:
+        raise ValueError(f"positive={name!r}: not among the classes: {', '.join(own)}")
+    return found[0] if found else None
 
 
 def by(
@@ -304,11 +243,10 @@ def by(
     """
     import pandas as pd
 
-    positive_column = _positive(frame, positive)
-    name = positive_column and classes(frame)[probability_columns(frame).index(positive_column)]
+    positive = positive_class(frame, positive)  # of the whole, whichever classes a part has
     rows = {}
     for subgroup, part in frame.groupby(subgroups.of(frame, facts, column), observed=True):
-        figures = metrics(part, replicates, seed, name)
+        figures = metrics(part, replicates, seed, positive)
         support = [row["support"] for row in figures["per_class"].values()]
         rows[subgroup] = {
             "n": figures["n"],
@@ -335,24 +273,3 @@ def _report(frame: "pd.DataFrame", values: dict[str, np.ndarray]) -> "pd.DataFra
     )
     table.insert(0, "support", confusion(frame).sum(axis=1))
     return table
-
-
-def _check_replicates(replicates: int) -> None:
-    if replicates < 1:
-        raise ValueError(f"replicates={replicates!r}: must be at least 1")
-
-
-def _positive(frame: "pd.DataFrame", name: str | None) -> str | None:
-    """The probability column of the class that is set against the rest."""
-    columns = probability_columns(frame)
-    wanted = ("melanoma", "malignant") if name is None else (name,)
-    found = [labels.column(one) for one in wanted if labels.column(one) in columns]
-    if name is not None and not found:
-        raise ValueError(f"positive={name!r}: not among the classes: {', '.join(classes(frame))}")
-    return found[0] if found else None
-
-
-def _p_value(samples: np.ndarray) -> float:
-    samples = samples[~np.isnan(samples)]
-    fewer = min((samples <= 0).sum(), (samples >= 0).sum())
-    return min(1.0, 2 * (1 + int(fewer)) / (1 + len(samples)))

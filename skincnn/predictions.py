@@ -6,7 +6,7 @@ column a class (`p_basal_cell_carcinoma`) in the model's class order, 6 digits, 
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +68,7 @@ def frame(
     table["seed"] = int(seed)
     table[columns] = probabilities
     _check(table, "predictions")
-    table[columns] = _rounded(probabilities)
+    table[columns] = rounded(probabilities)
     return table
 
 
@@ -76,8 +76,8 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
     """Read and check a `predictions.csv`.
 
     Args:
-        mapping: from the labels of an outside set to the classes of the model (`read_map`); rows
-            of a label that it maps to nothing are left out.
+        mapping: from the labels of an outside set to the classes of the model, as
+            `class_maps.read` gives it; rows of a label that it maps to nothing are left out.
 
     Returns:
         The table: facts as text (empty where unknown), `fold` and `seed` whole numbers (`fold`
@@ -93,7 +93,7 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
     import pandas as pd
 
     path = Path(path)
-    header, rows, lines = _read_rows(path)
+    header, rows, lines = csv_rows(path)
     table = pd.DataFrame(rows, columns=header, dtype=str)
     _check_columns(table, path)
     if mapping is not None:
@@ -126,32 +126,6 @@ def read(path: str | Path, mapping: dict[str, str] | None = None) -> "pd.DataFra
     return table.astype({"fold": "Int64", "seed": np.int64})
 
 
-def read_map(path: str | Path) -> dict[str, str]:
-    """Read a table of `from,to`: labels of an outside set, and the classes they mean here.
-
-    Several labels may mean one class; one with an empty `to` is left out of the table. Codes
-    (`nv`) and names (`nevus`) of the nine diagnoses are the same.
-
-    Returns:
-        Label of theirs -> class of ours, or "".
-
-    Raises:
-        PredictionsError: no such file, no such columns, or a label that stands there twice.
-    """
-    path = Path(path)
-    header, rows, lines = _read_rows(path)
-    if not {"from", "to"} <= set(header):
-        raise PredictionsError(f"{path}, line 1: needs columns from and to (has {header})")
-    source, target = header.index("from"), header.index("to")
-    mapping = {}
-    for row, line in zip(rows, lines, strict=True):
-        name = labels.name(row[source])
-        if name in mapping:
-            raise PredictionsError(f"{path}, line {line}: {row[source]!r} stands there twice")
-        mapping[name] = labels.name(row[target])
-    return mapping
-
-
 def write(frame: "pd.DataFrame", path: str | Path) -> None:
     """Write the table as `predictions.csv`, whole or not at all.
 
@@ -163,7 +137,7 @@ def write(frame: "pd.DataFrame", path: str | Path) -> None:
     _check(frame, path)
     columns = probability_columns(frame)
     table = frame[[*FACTS, *columns]].copy()
-    table[columns] = _rounded(table[columns].to_numpy(np.float64))
+    table[columns] = rounded(table[columns].to_numpy(np.float64))
     with atomic.writing(path) as temporary:
         table.to_csv(temporary, index=False, float_format=f"%.{DIGITS}f", lineterminator="\n")
 
@@ -209,74 +183,7 @@ def groups(frame: "pd.DataFrame") -> np.ndarray:
 def replaced(frame: "pd.DataFrame", probabilities: np.ndarray) -> "pd.DataFrame":
     """The same table with other probabilities (N, C), rounded as `frame` and `write` do."""
     columns = probability_columns(frame)
-    return frame.assign(**dict(zip(columns, _rounded(probabilities).T, strict=True)))
-
-
-def merged(frame: "pd.DataFrame", mapping: Mapping[str, str]) -> "pd.DataFrame":
-    """The table with several classes counted as one: labels by their new names, probabilities
-    added up.
-
-    Args:
-        mapping: every class of the table -> what it becomes, as `labels.as_two` gives it.
-
-    Raises:
-        ValueError: a class is not in the mapping, or all become one.
-
-    Example:
-        >>> two = predictions.merged(nine, labels.as_two(predictions.classes(nine)))
-    """
-    own = classes(frame)
-    if missing := [name for name in own if name not in mapping]:
-        raise ValueError(f"the mapping says nothing of {', '.join(missing)}")
-    names = sorted({mapping[name] for name in own})
-    if len(names) < 2:
-        raise ValueError(f"every class becomes {names[0]!r}: nothing is left to tell apart")
-    probabilities = frame[probability_columns(frame)].to_numpy(np.float64)
-    adds = np.array([[mapping[name] == new for new in names] for name in own], float)
-    table = frame[FACTS].assign(label=frame["label"].map(mapping))
-    table[[labels.column(name) for name in names]] = _rounded(probabilities @ adds)
-    return table
-
-
-def pair(a: "pd.DataFrame", b: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
-    """Two tables of the same photographs, row for row, classes in the same order.
-
-    Several seeds of a file are paired in order of the seed. A group that one table leaves empty is
-    taken from the other.
-
-    Raises:
-        ValueError: they differ in classes, files, labels or groups; the message has the first.
-    """
-    if set(probability_columns(a)) != set(probability_columns(b)):
-        raise ValueError(
-            f"the two tables have different classes: {', '.join(classes(a))}; "
-            f"{', '.join(classes(b))}"
-        )
-    a, b = (table.sort_values(["file", "seed"], ignore_index=True) for table in (a, b))
-    rows, others = (table["file"].value_counts() for table in (a, b))
-    apart = rows.sub(others, fill_value=0)
-    apart = apart[apart != 0].sort_index()
-    if len(apart):
-        which = "first" if apart.iloc[0] > 0 else "second"
-        raise ValueError(
-            f"the two tables are not of the same photographs: {apart.index[0]!r} has more rows in "
-            f"the {which} ({len(apart)} such files)"
-        )
-    groups = [text(table["group"]) for table in (a, b)]
-    groups = [np.where(own == "", other, own) for own, other in (groups, groups[::-1])]
-    for name, own, other in (("label", text(a["label"]), text(b["label"])), ("group", *groups)):
-        differ = own != other
-        if differ.any():
-            at = int(np.argmax(differ))
-            raise ValueError(
-                f"{a['file'][at]!r} has {name} {own[at]!r} in the first table and {other[at]!r} in "
-                f"the second ({int(differ.sum())} such rows)"
-            )
-    order = [name for name in b.columns if not name.startswith("p_")] + probability_columns(a)
-    return a.assign(group=groups[0]), b[order].assign(group=groups[1])
-
-
-# --- underneath ----------------------------------------------------------------------------------
+    return frame.assign(**dict(zip(columns, rounded(probabilities).T, strict=True)))
 
 
 def probability_columns(frame: "pd.DataFrame") -> list[str]:
@@ -289,14 +196,18 @@ def text(column: "pd.Series") -> np.ndarray:
     return column.astype(object).where(column.notna(), "").map(str).to_numpy()
 
 
-def _rounded(probabilities: np.ndarray) -> np.ndarray:
+def rounded(probabilities: np.ndarray) -> np.ndarray:
     """Six digits, rows summing to 1 within 1e-5; a table rounded once comes back as it is."""
     sums = probabilities.sum(axis=1, keepdims=True)
     return (probabilities / np.where(np.abs(sums - 1) > 1e-5, sums, 1)).round(DIGITS)
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, rows, and the line each row stands on (pandas does not tell it)."""
+def csv_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
+    """Header, rows, and the line each row stands on (pandas does not tell it).
+
+    Raises:
+        PredictionsError: no such file, no CSV in UTF-8, or a row of another length.
+    """
     rows, lines = [], []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:  # -sig: Excel begins with a BOM
@@ -315,6 +226,9 @@ def _read_rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise PredictionsError(f"{path}: not a CSV file in UTF-8: {error}") from None
     return header, rows, lines
+
+
+# --- underneath ----------------------------------------------------------------------------------
 
 
 def _check_columns(frame: "pd.DataFrame", where: str | Path) -> None:

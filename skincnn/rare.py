@@ -14,6 +14,7 @@ from skincnn import (
     atomic,
     config,
     evaluate,
+    paired,
     parts,
     plots,
     plots_rare,
@@ -118,6 +119,6 @@ def _pairs(names: list[str]) -> list[tuple[str, str]]:
 
 
 def _pair(by_name: Mapping[str, pd.DataFrame], a: str, b: str) -> dict:
-    found = evaluate.compare(by_name[a], by_name[b])["differences"]["macro_auc"]
+    found = paired.compare(by_name[a], by_name[b])["differences"]["macro_auc"]
     gain = {"gain": found["value"], "gain_low": found["low"], "gain_high": found["high"]}
     return {"a": a, "b": b, **gain}

@@ -93,14 +93,14 @@ def score(
         raise ValueError(
             "--by goes with --index or --data: a column, and the table or the set that has it"
         )
-    from skincnn import evaluate, predictions, subgroups, summaries
+    from skincnn import class_maps, evaluate, paired, predictions, subgroups, summaries
 
-    mapping = predictions.read_map(names) if names else None
+    mapping = class_maps.read(names) if names else None
     frame = predictions.read(table, mapping)
     answer = evaluate.metrics(frame)
     texts = [summaries.summary(answer)]
     if against:
-        answer["against"] = evaluate.compare(frame, predictions.read(against, mapping))
+        answer["against"] = paired.compare(frame, predictions.read(against, mapping))
         texts.append(f"\nagainst {against}\n" + summaries.comparison(answer["against"]))
     if between:
         pair = [name.strip() for name in between.split(",")]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from skincnn import labels
 from skincnn.predictions import SMALLEST, answers, groups, probability_columns
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Scores:
 
     Args:
         frame: a table of predictions.
-        positive: the probability column for the figures of one class against the rest, or None.
+        positive: the class for the figures of one against the rest, or None.
     """
 
     def __init__(self, frame: "pd.DataFrame", positive: str | None = None):
@@ -37,7 +38,8 @@ class Scores:
         self.group = groups(frame)
         self.n_rows, self.n_groups = len(true), int(self.group.max()) + 1
         self.n_classes = probabilities.shape[1]
-        self.positive = None if positive is None else probability_columns(frame).index(positive)
+        columns = probability_columns(frame)
+        self.positive = None if positive is None else columns.index(labels.column(positive))
         right = np.eye(self.n_classes)[true]
         called = np.eye(self.n_classes)[predicted]
         confidence = probabilities.max(axis=1)
@@ -238,7 +240,13 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def resampled(n_groups: int, n_rows: int, replicates: int, seed: int) -> Iterator[np.ndarray]:
-    """Draw G of G groups with replacement, many times; yield how often, (some replicates, G)."""
+    """Draw G of G groups with replacement, many times; yield how often, (some replicates, G).
+
+    Raises:
+        ValueError: fewer than one replicate.
+    """
+    if replicates < 1:
+        raise ValueError(f"replicates={replicates!r}: must be at least 1")
     rng = np.random.default_rng(seed)
     chunk = max(1, CHUNK // n_rows)
     for start in range(0, replicates, chunk):

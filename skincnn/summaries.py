@@ -41,7 +41,7 @@ def summary(metrics: dict) -> str:
 
 
 def comparison(answer: dict) -> str:
-    """`evaluate.compare`'s answer in a few lines for the terminal."""
+    """`paired.compare`'s answer in a few lines for the terminal."""
     lines = [
         f"{_words(name, answer)} {_number(name, row['a'])} against {_number(name, row['b'])}: "
         f"difference {_with_interval(name, row['value'], row['low'], row['high'], '+')}"

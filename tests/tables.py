@@ -33,3 +33,11 @@ def make(n=300, seed=0, names=NAMES, skill=1.0, **columns):
     }
     softmax = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     return predictions.frame(pd.DataFrame(rows | columns), softmax, names, seed=7)
+
+
+def right_or_wrong(right, groups=None):
+    """A two-class table in which exactly these answers are right."""
+    rows = pd.DataFrame({"file": [f"{i}.jpg" for i in range(len(right))], "label": "nevus"})
+    rows["group"] = "" if groups is None else groups
+    p = np.where(right, 0.1, 0.9)
+    return predictions.frame(rows, np.column_stack([p, 1 - p]), ["melanoma", "nevus"], seed=0)

@@ -5,22 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binomtest
 from sklearn import metrics as referee
-from tables import NAMES, make
+from tables import NAMES, make, right_or_wrong
 
-from skincnn import calibrate, evaluate, predictions, scores
+from skincnn import calibrate, evaluate, scores
 
 # scikit-learn wants rows that sum to 1; the file's six digits do so only to a few millionths.
 LOOSER = {"log_loss": 1e-6, "macro_auc": 1e-5}
-
-
-def right_or_wrong(right, groups=None):
-    """A two-class table in which exactly these answers are right."""
-    rows = pd.DataFrame({"file": [f"{i}.jpg" for i in range(len(right))], "label": "nevus"})
-    rows["group"] = "" if groups is None else groups
-    p = np.where(right, 0.1, 0.9)
-    return predictions.frame(rows, np.column_stack([p, 1 - p]), ["melanoma", "nevus"], seed=0)
 
 
 def width(figure):
@@ -86,16 +77,6 @@ def test_an_answer_has_the_keys_it_says():
     }
     assert (got["n"], got["n_groups"], got["replicates"]) == (40, 40, 5)
     assert set(got["accuracy"]) == {"value", "low", "high"}
-    for positive in (None, "nevus"):
-        pair = evaluate.compare(make(40), make(40, skill=2), 5, positive=positive)
-        keys = {"n", "n_groups", "replicates", "positive", "differences", "mcnemar"}
-        assert set(pair) == keys and (pair["n"], pair["replicates"]) == (40, 5)
-        assert pair["positive"] == (positive or "melanoma") and pair["n_groups"] == 40
-        expected = [*evaluate.HEADLINES, *evaluate.POSITIVE_HEADLINES]
-        assert list(pair["differences"]) == expected
-    none = [make(40, names=["cat", "dog"], seed=seed) for seed in (0, 0)]
-    got = evaluate.compare(*none, 5)
-    assert got["positive"] is None and list(got["differences"]) == list(evaluate.HEADLINES)
 
 
 def test_a_thousand_replicates_of_one_seed_unless_asked_otherwise():
@@ -105,8 +86,6 @@ def test_a_thousand_replicates_of_one_seed_unless_asked_otherwise():
     two = evaluate.between(table_of_two)
     assert two == evaluate.between(table_of_two, "melanoma", "nevus", 1000, 0)
     assert two != evaluate.between(table_of_two, seed=1)
-    other = make(30, skill=2)
-    assert evaluate.compare(table, other) == evaluate.compare(table, other, 1000, 0)
     facts = table[["file"]].assign(site="back")
     plain, said = (evaluate.by(table, facts, "site", *more) for more in ((), (1000, 0)))
     pd.testing.assert_frame_equal(plain, said)
@@ -232,9 +211,6 @@ def test_one_group_has_no_interval():
     got = evaluate.metrics(make(10, group="all"), replicates=5)
     assert got["accuracy"]["low"] is None
     assert got["per_class_intervals"]["nevus"]["sensitivity"] == {"low": None, "high": None}
-    pair = evaluate.compare(make(10, group="all"), make(10, group="all", skill=3), 5)
-    found = pair["differences"]["accuracy"]
-    assert found["low"] is found["high"] is found["p"] is None and found["value"] is not None
     assert "interval" not in evaluate.summary(got)
 
 
@@ -249,41 +225,8 @@ def test_metrics_refuses_nothing_to_measure():
         evaluate.metrics(make(5).iloc[:0])
     with pytest.raises(ValueError, match="replicates=0"):
         evaluate.metrics(make(5), replicates=0)
-
-
-# --- two runs ------------------------------------------------------------------------------------
-
-
-def test_a_run_against_itself_differs_in_nothing():
-    table = make(100)
-    got = evaluate.compare(table, table.sample(frac=1, random_state=0), replicates=20)
-    assert got["differences"]["accuracy"] == {
-        "a": evaluate.metrics(table, 5)["accuracy"]["value"],
-        "b": evaluate.metrics(table, 5)["accuracy"]["value"],
-        "value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0,
-    }  # fmt: skip
-    assert got["mcnemar"] == {"only_a_right": 0, "only_b_right": 0, "p": 1.0}
-
-
-def test_what_makes_a_photograph_hard_for_both_cancels_out():
-    right = np.arange(400) < 200
-    better = right | (np.arange(400) < 220)
-    got = evaluate.compare(right_or_wrong(better), right_or_wrong(right))
-    difference = got["differences"]["accuracy"]
-    assert difference["value"] == pytest.approx(0.05)
-    assert 0.02 < difference["low"] < 0.04 < 0.06 < difference["high"] < 0.08
-    assert difference["p"] == pytest.approx(2 / 1001)  # no replicate on the other side of zero
-    assert got["mcnemar"]["only_a_right"] == 20 and got["mcnemar"]["only_b_right"] == 0
-    back = evaluate.compare(right_or_wrong(right), right_or_wrong(better))
-    assert back["differences"]["accuracy"]["low"] == pytest.approx(-difference["high"])
-    assert json.loads(json.dumps(got, allow_nan=False)) == got
-
-
-@pytest.mark.parametrize(("one", "other"), [(0, 0), (7, 2), (3, 3), (0, 12), (400, 330)])
-def test_mcnemar_is_a_fair_coin(one, other):
-    expected = binomtest(one, one + other).pvalue if one + other else 1
-    assert evaluate.mcnemar(one, other) == pytest.approx(expected, rel=1e-9)
-    assert evaluate.mcnemar(20_000, 13_000) < 1e-300
+    with pytest.raises(ValueError, match="replicates=0"):
+        calibrate.selective(make(5), 0.5, replicates=0)
 
 
 # --- subgroups -----------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from tables import NAMES, make
 
-from skincnn import labels, predictions
+from skincnn import predictions
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -107,91 +107,3 @@ def test_frame_refuses_what_does_not_fit():
         predictions.frame(rows, np.ones((1, 2)), ["melanoma", "nevus"], 0)
     with pytest.raises(ValueError, match="share a probability column"):
         predictions.frame(rows, np.full((1, 2), 0.5), ["a b", "a_b"], 0)
-
-
-# --- two tables ----------------------------------------------------------------------------------
-
-
-def test_two_tables_are_paired_row_for_row():
-    a = pd.concat([make(20), make(20, 1).assign(seed=8, label=make(20)["label"])])
-    b = a.assign(seed=a["seed"] + 10)[[*predictions.FACTS, *reversed(a.columns[7:])]]
-    one, other = predictions.pair(a, b.sample(frac=1, random_state=0))
-    assert list(one["seed"] + 10) == list(other["seed"])
-    pd.testing.assert_frame_equal(one.drop(columns="seed"), other.drop(columns="seed"))
-
-
-def test_a_group_that_one_table_lacks_is_the_others():
-    one, other = predictions.pair(make(3, group=""), make(3))
-    assert list(one["group"]) == list(other["group"]) == ["g0", "g1", "g2"]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t: t[2:], "'Test/0.jpg' has more rows in the first (2 such files)"),
-        (lambda t: t.replace("Test/1.jpg", "Test/0.jpg"), "'Test/0.jpg' has more rows in the sec"),
-        (lambda t: t.assign(label="nevus"), "has label '"),
-        (lambda t: t.assign(group="g1"), "'Test/0.jpg' has group 'g0' in the first table and 'g1'"),
-        (lambda t: t.drop(columns="p_nevus"), "different classes: actinic keratosis, basal"),
-    ],
-)
-def test_tables_of_other_photographs_are_not_compared(change, message):
-    with pytest.raises(ValueError) as error:
-        predictions.pair(make(10), change(make(10)))
-    assert message in str(error.value)
-
-
-# --- outside sets ---------------------------------------------------------------------------
-
-
-def test_a_map_gives_outside_labels_our_names_and_leaves_the_rest_out(tmp_path):
-    table = make(6, names=["melanoma", "nevus"])
-    path = tmp_path / "p.csv"
-    predictions.write(table, path)
-    text = path.read_text().splitlines()
-    outside = ["mel", "naevus", "naevus", "wart", "mel", "Spitz"]
-    for at, name in enumerate(outside):
-        cells = text[at + 1].split(",")
-        cells[3] = name
-        text[at + 1] = ",".join(cells)
-    path.write_text("\n".join(text) + "\n")
-    with pytest.raises(predictions.PredictionsError, match="'mel'"):
-        predictions.read(path)
-    (tmp_path / "map.csv").write_text("from,to\nmel,melanoma\nnaevus,nevus\nSpitz,nevus\nwart,\n")
-    mapping = predictions.read_map(tmp_path / "map.csv")
-    assert mapping == {"melanoma": "melanoma", "naevus": "nevus", "Spitz": "nevus", "wart": ""}
-    read = predictions.read(path, mapping)
-    assert list(read["label"]) == ["melanoma", "nevus", "nevus", "melanoma", "nevus"]
-    np.testing.assert_allclose(read["p_nevus"], table["p_nevus"].drop(3), atol=1e-9)
-    with pytest.raises(predictions.PredictionsError, match=r"line 3: 'naevus' is not in the map"):
-        predictions.read(path, {"melanoma": "melanoma"})
-    nothing = dict.fromkeys(mapping, "")
-    with pytest.raises(predictions.PredictionsError, match="leaves every row out"):
-        predictions.read(path, nothing)
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("a,b\n1,2\n", "needs columns from and to"), ("from,to\na,b\na,c\n", "line 3: 'a' stands")],
-)
-def test_a_map_that_cannot_be_read_is_named(tmp_path, text, said):
-    (tmp_path / "map.csv").write_text(text)
-    with pytest.raises(predictions.PredictionsError, match=said):
-        predictions.read_map(tmp_path / "map.csv")
-
-
-def test_nine_classes_become_two_by_adding_up(tmp_path):
-    table = make(200)
-    two = predictions.merged(table, labels.as_two(NAMES))
-    malignant = table[[labels.column(name) for name in labels.MALIGNANT]].sum(axis=1)
-    np.testing.assert_allclose(two["p_malignant"], malignant, atol=2e-6)
-    assert (two["label"] == "malignant").equals(table["label"].isin(labels.MALIGNANT))
-    predictions.write(two, tmp_path / "two.csv")
-    assert predictions.classes(predictions.read(tmp_path / "two.csv")) == list(labels.TWO)
-    assert predictions.merged(two, labels.as_two(labels.TWO)).equals(two)
-    with pytest.raises(ValueError, match="says nothing of melanoma"):
-        predictions.merged(table, {n: "x" for n in NAMES if n != "melanoma"})
-    with pytest.raises(ValueError, match="every class becomes 'x'"):
-        predictions.merged(table, dict.fromkeys(NAMES, "x"))
-    with pytest.raises(ValueError, match=r"whether other, wart is malignant is not known"):
-        labels.as_two(["nevus", "wart", "other"])

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from skincnn import config, data, images, labels, predictions
+from skincnn import class_maps, config, data, images, labels, predictions
 
 QUICK = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -80,7 +80,7 @@ def test_a_map_is_read_or_told_in_a_line(tmp_path, rows):
     path = tmp_path / "map.csv"
     pd.DataFrame(rows, columns=["from", "to"]).to_csv(path, index=False)
     try:
-        mapping = predictions.read_map(path)
+        mapping = class_maps.read(path)
     except predictions.PredictionsError as error:
         assert str(path) in str(error)
     else:

@@ -43,7 +43,7 @@ def lesions(n, rng):
 
 @pytest.mark.parametrize("table", [make(400, 1), tied(400, 2)], ids=["distinct", "tied"])
 def test_figures_under_weights_equal_scikit_learn(table):
-    one = scores.Scores(table, "p_melanoma")
+    one = scores.Scores(table, "melanoma")
     times = next(scores.resampled(one.n_groups, one.n_rows, 3, seed=3))
     got = one.figures(times)
     true, predicted, p = predictions.answers(table)
@@ -84,7 +84,7 @@ def test_a_specificity_is_reached_when_it_is_met_exactly():
 
 def test_a_class_that_is_not_drawn_has_no_figure():
     table = make(50, names=["melanoma", "nevus"])
-    one = scores.Scores(table, "p_melanoma")
+    one = scores.Scores(table, "melanoma")
     got = one.figures((table["label"] == "nevus").to_numpy()[None].astype(int))
     assert got["accuracy"] == got["balanced_accuracy"]
     for name in ("macro_auc", "partial_auc", "sensitivity_at_90_specificity"):
