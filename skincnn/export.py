@@ -17,6 +17,7 @@ from skincnn import (
     artefact,
     atomic,
     calibrate,
+    decisions,
     download,
     labels,
     person,
@@ -263,12 +264,12 @@ def _features(model, rows: pd.DataFrame, run: runs.Run, progress: bool) -> np.nd
 def _sure(table: pd.DataFrame) -> float:
     least, else_ = ANSWERED
     try:
-        sure = calibrate.abstention(table, accuracy=SURE)
-        if calibrate.selective(table, sure, replicates=1)["coverage"]["value"] >= least:
+        sure = decisions.abstention(table, accuracy=SURE)
+        if decisions.selective(table, sure, replicates=1)["coverage"]["value"] >= least:
             return sure
     except ValueError:  # no confidence is right that often
         pass
-    return calibrate.abstention(table, coverage=else_)
+    return decisions.abstention(table, coverage=else_)
 
 
 def _threshold(table: pd.DataFrame, malignant: list[str]) -> dict:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from skincnn import calibrate, evaluate, labels, plots
+from skincnn import calibrate, decisions, evaluate, labels, plots
 
 
 def reliability(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
@@ -60,7 +60,7 @@ def risk_coverage(
     for number, (name, table) in enumerate(tables.items()):
         colour = plots.COLOURS[number % len(plots.COLOURS)]
         # The first few answers are right or wrong by luck: a curve of 1 in 1, 1 in 2, 2 in 3.
-        rows = calibrate.risk_coverage(table)
+        rows = decisions.risk_coverage(table)
         rows = rows[rows["coverage"] * len(table) >= evaluate.SMALL]
         ax.plot("coverage", "risk", data=rows, color=colour, linewidth=2.4, label=name)
     ax.set(xlabel="photographs answered", ylabel="wrong, of the answers", xlim=(0, 1.02))
@@ -79,7 +79,7 @@ def thresholds(
     Args:
         table: predictions.
         positive: the class.
-        chosen: specificity -> threshold, as `calibrate.thresholds` gives them; infinite ones call
+        chosen: specificity -> threshold, as `decisions.thresholds` gives them; infinite ones call
             nothing and have no line.
         ax: where to draw.
 

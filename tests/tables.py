@@ -35,6 +35,11 @@ def make(n=300, seed=0, names=NAMES, skill=1.0, **columns):
     return predictions.frame(pd.DataFrame(rows | columns), softmax, names, seed=7)
 
 
+def validation(n=2000, seed=0, **options):
+    """The same of a fold of the training part: what may be fitted on."""
+    return make(n, seed, split="train", fold=[0] * n, **options)
+
+
 def right_or_wrong(right, groups=None):
     """A two-class table in which exactly these answers are right."""
     rows = pd.DataFrame({"file": [f"{i}.jpg" for i in range(len(right))], "label": "nevus"})

@@ -8,7 +8,7 @@ import pytest
 from sklearn import metrics as referee
 from tables import NAMES, make, right_or_wrong
 
-from skincnn import calibrate, evaluate, scores
+from skincnn import calibrate, decisions, evaluate, scores
 
 # scikit-learn wants rows that sum to 1; the file's six digits do so only to a few millionths.
 LOOSER = {"log_loss": 1e-6, "macro_auc": 1e-5}
@@ -226,7 +226,7 @@ def test_metrics_refuses_nothing_to_measure():
     with pytest.raises(ValueError, match="replicates=0"):
         evaluate.metrics(make(5), replicates=0)
     with pytest.raises(ValueError, match="replicates=0"):
-        calibrate.selective(make(5), 0.5, replicates=0)
+        decisions.selective(make(5), 0.5, replicates=0)
 
 
 # --- subgroups -----------------------------------------------------------------------------------

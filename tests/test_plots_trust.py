@@ -1,4 +1,4 @@
-"""The figures of confidence show what `calibrate` computes."""
+"""The figures of confidence show what `calibrate` and `decisions` compute."""
 
 import matplotlib
 
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tables import make
 
-from skincnn import calibrate, evaluate, plots_trust
+from skincnn import calibrate, decisions, evaluate, plots_trust
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_risk_coverage_draws_a_line_a_table():
     for line, seed, skill in ((lines[0], 0, 1), (lines[1], 1, 3)):
         x, y = line.get_data()
         assert x[0] == 30 / 200 and x[-1] == 1
-        curve = calibrate.risk_coverage(make(200, seed, skill=skill))
+        curve = decisions.risk_coverage(make(200, seed, skill=skill))
         assert y[-1] == curve["risk"].iloc[-1]
     assert plots_trust.risk_coverage(make(50)).get_legend() is None
 
@@ -47,7 +47,7 @@ def test_thresholds_show_who_is_called_from_where_on():
     assert [line.get_xdata()[0] for line in thresholds] == [0.2, 0.4]
     assert [text.get_text() for text in ax.texts] == ["90 % specificity", "95 % specificity"]
     at = rest.get_xdata()[300]
-    called = calibrate.called(table, "melanoma", at)
+    called = decisions.called(table, "melanoma", at)
     assert own.get_ydata()[300] == called["sensitivity"]["value"]
     assert rest.get_ydata()[300] == pytest.approx(1 - called["specificity"]["value"])
     n = (table["label"] == "melanoma").sum()
