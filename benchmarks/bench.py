@@ -17,7 +17,7 @@ import sys
 import time
 from pathlib import Path
 
-from skincnn import data, runs, serve_cli
+from skincnn import data, provenance, runs, serve_cli
 
 HERE = Path(__file__).resolve().parent
 HEAD = ("| | this package | compared with | ratio, median (range) |", "|---|---|---|---|")
@@ -105,7 +105,7 @@ def page(table: str, asked) -> str:
     words += [f"--only {name}" for name in asked.only or ()]
     words += ["--torch PYTHON"] if asked.torch else []
     words += ["--run RUN"] if asked.run and asked.run.name != serve_cli.SMALL_RUN else []
-    versions = ", ".join(f"{name} {version}" for name, version in runs.versions().items())
+    versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     return (
         "# Benchmarks\n\nTwo things at a time, in turn, in one run on one machine; the ratio is "
         "ours to the other's.\n\n"

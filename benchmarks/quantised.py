@@ -24,6 +24,7 @@ from skincnn import (
     predictions,
     predictor,
     protocols,
+    provenance,
     runs,
     splits,
 )
@@ -65,7 +66,11 @@ def main() -> None:
     if typed.out:
         typed.out.mkdir(parents=True, exist_ok=True)
         table.to_csv(typed.out / "exports.csv", index=False)
-        about = {"photographs": len(held), "training": run.command, "versions": runs.versions()}
+        about = {
+            "photographs": len(held),
+            "training": run.command,
+            "versions": provenance.versions(),
+        }
         atomic.write_json(typed.out / "facts.json", about | {"commit": run.info["commit"]})
 
 

@@ -26,7 +26,18 @@ import pandas as pd
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from skincnn import atomic, data, export, images, predictor, protocols, runs, splits, strangers
+from skincnn import (
+    atomic,
+    data,
+    export,
+    images,
+    predictor,
+    protocols,
+    provenance,
+    runs,
+    splits,
+    strangers,
+)
 
 MOST = 150  # pictures of a folder: the largest would else be all that is measured
 SMALLEST = 64  # pixels a side: smaller ones are icons
@@ -266,7 +277,7 @@ def main() -> None:
             "missed": missed.to_dict(),
             "training": run.command,
             "commit": run.info["commit"],
-            "versions": runs.versions(),
+            "versions": provenance.versions(),
         }
         atomic.write_json(typed.out / "facts.json", facts)
 

@@ -23,7 +23,7 @@ from skincnn import (
     plots_compare,
     predictions,
     protocols,
-    runs,
+    provenance,
     splits,
     train,
 )
@@ -219,7 +219,7 @@ def trained(
             settings = settings.replace(protocol="clean")
             stem = f"{name or 'plain'}_seed{settings.seed}".replace(" ", "_")
             fit = functools.partial(train.fit, settings, ready, verbose=0)
-            path = parts.trained(folder, stem, runs.identity(settings, ready), fit, keep)
+            path = parts.trained(folder, stem, provenance.identity(settings, ready), fit, keep)
             tables[name, seed] = path
             if progress:
                 metrics = evaluate.metrics(predictions.read(path), replicates=1)

@@ -81,7 +81,7 @@ def doctor(as_json: options.AsJson = False) -> None:
     import psutil
     import tensorflow as tf
 
-    from skincnn import data, runs
+    from skincnn import data, provenance
 
     problems = []
     try:
@@ -94,7 +94,7 @@ def doctor(as_json: options.AsJson = False) -> None:
     memory = psutil.virtual_memory()
     facts = {
         "skincnn": __version__,
-        **runs.versions(),
+        **provenance.versions(),
         "backend": keras.config.backend(),
         "devices": ", ".join(d.name.split(":", 1)[1] for d in tf.config.list_physical_devices()),
         "cores": os.cpu_count(),

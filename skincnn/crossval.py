@@ -26,6 +26,7 @@ from skincnn import (
     parts,
     predictions,
     protocols,
+    provenance,
     runs,
     splits,
     train,
@@ -147,7 +148,7 @@ def _minutes(folder: Path) -> float:
 
 def _given(settings: config.RunConfig, index: pd.DataFrame) -> dict:
     """Without the copies: settings and photographs decide them, and drawing them takes a while."""
-    return runs.identity(settings, _parted(settings, index))
+    return provenance.identity(settings, _parted(settings, index))
 
 
 def _parted(settings: config.RunConfig, index: pd.DataFrame) -> pd.DataFrame:
@@ -184,9 +185,9 @@ def _together(settings, index: pd.DataFrame, folder: Path, tables: list[Path]) -
             f"{' and '.join(sorted(before))}. Choose another folder, or remove this one."
         )
     precision = ", ".join(sorted({facts["precision_used"] for facts in made.values()}))
-    whole = runs.describe(settings, index, data.classes(index), precision)
-    kept = {n: whole["data"][n] for n in ("name", *runs.SAID) if n in whole["data"]}
-    given = runs.identity(settings, index)["data"]
+    whole = provenance.describe(settings, index, data.classes(index), precision)
+    kept = {n: whole["data"][n] for n in ("name", *provenance.SAID) if n in whole["data"]}
+    given = provenance.identity(settings, index)["data"]
     whole["data"] = {**kept, "photographs": int(index["fold"].notna().sum()), **given}
     whole["seeds"] = sorted({facts["config"]["seed"] for facts in made.values()})
     whole["folds"] = {stem: facts["table_sha256"] for stem, facts in made.items()}

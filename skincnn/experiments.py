@@ -19,7 +19,7 @@ from skincnn import (
     predictions,
     presets,
     protocols,
-    runs,
+    provenance,
     splits,
     train,
 )
@@ -166,7 +166,7 @@ def _one(settings: config.RunConfig, index: pd.DataFrame, folder: Path, verbose)
     """One run, trained unless it is kept already, as a row of the table."""
     name = f"{settings.protocol}_seed{settings.seed}"
     fit = functools.partial(train.fit, settings, index, verbose=verbose)
-    kept = parts.trained(folder, name, runs.identity(settings, index), fit)
+    kept = parts.trained(folder, name, provenance.identity(settings, index), fit)
     metrics, facts = evaluate.metrics(predictions.read(kept)), parts.facts(kept)["data"]
     accuracy = metrics["accuracy"]
     return {

@@ -14,7 +14,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skincnn import atomic, config, runs
+from skincnn import atomic, config, provenance, runs
 
 
 def place(folder: Path, name: str) -> Path:
@@ -32,7 +32,7 @@ def keep(run: runs.Run, table: Path, given: dict) -> None:
 
     Args:
         table: the CSV to write.
-        given: `runs.identity` of what the run was asked for.
+        given: `provenance.identity` of what the run was asked for.
     """
     inner = run.folder / "predictions_inner.csv"
     if inner.is_file():
@@ -54,7 +54,7 @@ def trained(
     Args:
         folder: of what it is a part of.
         name: of the part.
-        given: `runs.identity` of what the run is asked for.
+        given: `provenance.identity` of what the run is asked for.
         fit: takes a folder, gives the finished run.
         keep: `keep` or `keep_inner`.
     """
@@ -125,7 +125,7 @@ def done(table: Path, given: dict) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         atomic.check(table.parent)
         return False  # not there, or damaged: made again
-    if changed := runs.differences(saved, given):
+    if changed := provenance.differences(saved, given):
         raise runs.RunError(
             f"{table} is of another run: {'; '.join(changed)}. "
             "Choose another folder, or remove this one."

@@ -31,6 +31,7 @@ from skincnn import (
     precision,
     predictions,
     protocols,
+    provenance,
     runs,
     splits,
     transfer,
@@ -82,9 +83,9 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
         leakage.assert_none(index, settings.fold, shared)
     classes = data.classes(index)
     run = runs.Run(folder)
-    wanted = runs.describe(settings, index, classes, settings.precision)
+    wanted = provenance.describe(settings, index, classes, settings.precision)
     if (folder / "config.json").is_file():
-        if changed := runs.differences(run.info, wanted):
+        if changed := provenance.differences(run.info, wanted):
             raise runs.RunError(
                 f"{folder} holds another run: {'; '.join(changed)}. "
                 "Choose another folder, or remove this one."
@@ -165,8 +166,8 @@ def fit_or_load(
     with atomic.alone_in(folder):
         if (folder / "config.json").is_file():
             saved = runs.Run(folder).info
-            wanted = runs.describe(settings, index, data.classes(index), settings.precision)
-            if changed := runs.differences(saved, wanted):
+            wanted = provenance.describe(settings, index, data.classes(index), settings.precision)
+            if changed := provenance.differences(saved, wanted):
                 folder.rename(_aside(folder))
                 print(f"The saved run differs ({'; '.join(changed)}): training again.")
         return _fit(settings, index, folder, verbose, tensorboard)

@@ -13,7 +13,18 @@ import keras
 import numpy as np
 import pandas as pd
 
-from skincnn import atomic, config, data, duplicates, feed, images, relatives, runs, sketches
+from skincnn import (
+    atomic,
+    config,
+    data,
+    duplicates,
+    feed,
+    images,
+    provenance,
+    relatives,
+    runs,
+    sketches,
+)
 
 HEAD_RATE = 1e-3
 HEAD_ROWS = 20_000  # at most, whose features are computed for the classifier: 100 MB
@@ -111,7 +122,7 @@ def before(
         seed=config.RunConfig.seed,
         views=1,
     )
-    key = json.dumps(runs.identity(plain, free), sort_keys=True)
+    key = json.dumps(provenance.identity(plain, free), sort_keys=True)
     name = f"pretrain_{settings.pretrain}_{hashlib.sha256(key.encode()).hexdigest()[:10]}"
     return fit(plain, free, config.local_dir() / name, verbose)
 

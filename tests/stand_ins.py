@@ -4,7 +4,18 @@ import types
 
 import numpy as np
 
-from skincnn import atomic, audit, data, evaluate, official, predictions, protocols, runs, splits
+from skincnn import (
+    atomic,
+    audit,
+    data,
+    evaluate,
+    official,
+    predictions,
+    protocols,
+    provenance,
+    runs,
+    splits,
+)
 
 
 def plain_audit(patch):
@@ -31,7 +42,7 @@ def fit(patch):
     def answer(settings, index, folder, verbose="auto"):
         asked.append(settings)
         ready, classes = protocols.prepare(settings, index, progress=False), data.classes(index)
-        facts = runs.describe(settings, ready, classes, "float32")
+        facts = provenance.describe(settings, ready, classes, "float32")
         atomic.write_json(folder / "config.json", facts | {"parameters": 1234})
         atomic.write_text(folder / "history.csv", "epoch,seconds\n1,30\n2,90\n")
         parts = {"": splits.held_out(ready, settings.fold)}
