@@ -3,9 +3,10 @@
     python benchmarks/bench.py [--full] [--only train --only reading] [--torch PYTHON] [--write]
 
 Each script prints what it does and ends with rows of the table. --full adds what takes longer than
-half an hour; --write keeps the table in BENCHMARKS.md, with the machine and the versions, as far as
-it got. The photographs are those that `data.load` finds: set SKINCNN_DATA for the real ones; what
-is served is a small network of the sample set, or --run RUN.
+half an hour; --write keeps the rows in BENCHMARKS.md as they come, in place of those that the same
+script left there, with the machine and the versions. The photographs are those that `data.load`
+finds: set SKINCNN_DATA for the real ones; what is served is a small network of the sample set, or
+--run RUN.
 """
 
 import argparse
@@ -20,7 +21,9 @@ from pathlib import Path
 from skincnn import data, provenance, runs, serve_cli
 
 HERE = Path(__file__).resolve().parent
-HEAD = ("| | this package | compared with | ratio, median (range) |", "|---|---|---|---|")
+KEPT = HERE.parent / "BENCHMARKS.md"
+COLUMNS = ("script", "", "this package", "compared with", "ratio, median (range)")
+HEAD = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
 RUN, MODEL, PHOTOGRAPH = "RUN", "MODEL", "PHOTOGRAPH"  # stand for what `given` says
 USUAL = {  # name -> its words; in all about half an hour on two cores
     "startup": ["startup.py", "--rounds", "3"],
@@ -57,29 +60,29 @@ def main() -> None:
     some = FULL if asked.full else FULL | USUAL
     if asked.torch:
         some = some | {"train": [*some["train"], "--torch", asked.torch]}
-    rows, failed = [], []
+    table, failed = [], []
     for name in chosen:
         if {RUN, MODEL} & set(some[name]) and asked.run is None:
             asked.run = serve_cli.small().parent
         script, *more = [given(word, asked.run) for word in some[name]]
         words = [sys.executable, "-u", str(HERE / script), *more]
         print(f"\n--- python benchmarks/{shlex.join([script, *more])}", flush=True)
-        began = time.perf_counter()
+        rows, began = [], time.perf_counter()
         process = subprocess.Popen(
             words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
         for line in process.stdout:
             if line.startswith("| "):
-                rows.append(line.strip())
+                rows.append(f"| {name} {line.strip()}")
             else:
                 print(line, end="", flush=True)
         if process.wait():
             failed.append(name)
         print(f"({(time.perf_counter() - began) / 60:.1f} min)", flush=True)
-        table = "\n".join([*HEAD, *rows])
-        if asked.write:
-            (HERE.parent / "BENCHMARKS.md").write_text(page(table, asked), "utf-8")
-    print(f"\n{table}")
+        table += rows
+        if asked.write and rows:
+            KEPT.write_text(page(merged(name, rows)), "utf-8")
+    print("\n" + "\n".join([*HEAD, *table]))
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 
@@ -98,20 +101,26 @@ def given(word: str, run: Path | None) -> str:
     return str(run) if word == RUN else word
 
 
-def page(table: str, asked) -> str:
+def merged(name: str, rows: list[str]) -> list[str]:
+    """What BENCHMARKS.md keeps, with a script's rows in place of those it left before."""
+    kept = KEPT.read_text("utf-8").splitlines() if KEPT.is_file() else []
+    found = {script: [line for line in kept if line.startswith(f"| {script} |")] for script in FULL}
+    return [line for lines in (found | {name: rows}).values() for line in lines]
+
+
+def page(rows: list[str]) -> str:
     """BENCHMARKS.md."""
     index = data.load(progress=False)
-    words = ["python benchmarks/bench.py", *(["--full"] if asked.full else [])]
-    words += [f"--only {name}" for name in asked.only or ()]
-    words += ["--torch PYTHON"] if asked.torch else []
-    words += ["--run RUN"] if asked.run and asked.run.name != serve_cli.SMALL_RUN else []
     versions = ", ".join(f"{name} {version}" for name, version in provenance.versions().items())
     return (
         "# Benchmarks\n\nTwo things at a time, in turn, in one run on one machine; the ratio is "
-        "ours to the other's.\n\n"
-        f"`{' '.join(words)} --write` on {processor()}, {os.cpu_count()} cores, "
+        "ours to the other's. `make bench` prints this table, "
+        "`python benchmarks/bench.py --only SCRIPT --write` replaces the rows of one script; "
+        "PyTorch is compared with where `--torch` names an interpreter that has it.\n\n"
+        f"{processor()}, {os.cpu_count()} cores, "
         f"{platform.system()}; {versions}. Photographs: {index.attrs['name']}, {len(index):,}.\n\n"
-        f"{table}\n"
+        + "\n".join([*HEAD, *rows])
+        + "\n"
     )
 
 
