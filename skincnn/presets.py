@@ -112,7 +112,7 @@ def get(name: str, **changes) -> RunConfig:
 
 # What makes a preset small enough for a notebook on the 600 synthetic photographs.
 _SAMPLE = {
-    "image_size": 64,
+    "image_size": 48,
     "batch_size": 16,  # fewer photographs: as many steps an epoch need smaller batches
     "epochs": 24,
     "learning_rate": 1e-3,
