@@ -18,13 +18,14 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from skincnn import config
 
 _OLD = "replaced-"  # of a folder, while another takes its name
 STALE = 24 * 3600  # seconds after which what another machine was writing is taken for dead
+ASKED_EVERY = 2  # seconds, while a process waits for another, whether that makes sense
 _HINTS = {
     errno.ENOSPC: "the disk is full: free some space, then run the same command again",
     errno.EDQUOT: "the quota is used up: free some space, then run the same command again",
@@ -80,19 +81,31 @@ def check(folder: str | Path) -> None:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Hold a folder that is written: a second process waits, and then finds it done."""
+def alone_in(folder: Path, refuse: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Hold a folder that is written: a second process waits, and then finds it done.
+
+    Who is killed holds nothing any more.
+
+    Args:
+        folder: the folder, there or not.
+        refuse: asked while another process holds it; raises where waiting would be for nothing.
+    """
     digest = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]
     import filelock  # who only reads does not need it
 
     path = config.local_dir() / "cache" / f"{folder.name}_{digest}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        print(f"Another process writes in {folder}: waiting for it.", file=sys.stderr)
-        lock.acquire()
+    patience = 0
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=patience)
+        except filelock.Timeout:
+            refuse()
+            if not patience:
+                said = "waiting for it. Ctrl-C stops waiting; the other goes on."
+                print(f"Another process writes in {folder}: {said}", file=sys.stderr, flush=True)
+            patience = ASKED_EVERY
     try:
         yield
     finally:

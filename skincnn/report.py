@@ -45,7 +45,7 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
         folder: made if it is not there. The page shows the set's photographs: share it only as
             their licence allows.
         doubted: from `audit.suspicious`, of predictions of these photographs; kept as
-            `suspicious.csv` too.
+            `suspicious.csv` too, which else is removed: the folder is of one audit.
 
     Returns:
         The page's path.
@@ -57,9 +57,19 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
     doubts = () if doubted is None else doubted["file"]
     if strange := sorted(set(doubts) - set(found.index["file"])):
         raise ValueError(f"predictions of another set: {strange[0]} is not in this one")
-    found.save(folder)
-    if doubted is not None:
-        atomic.write_table(folder / "suspicious.csv", doubted, digits=4)
+    path = folder / "report.html"
+    page = _page(found, doubted)
+    with atomic.alone_in(folder):  # or its files may be of two audits
+        found.save(folder)
+        if doubted is None:
+            (folder / "suspicious.csv").unlink(missing_ok=True)
+        else:
+            atomic.write_table(folder / "suspicious.csv", doubted, digits=4)
+        atomic.write_text(path, page)
+    return path
+
+
+def _page(found: audit.Audit, doubted: pd.DataFrame | None) -> str:
     counts = found.counts()
     lines = findings.headlines(counts)
     pictures = _Pictures(found.index)
@@ -79,7 +89,7 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
     sections = [section for section in sections if section]
     links = " ".join(f'<a href="#{key}">{title}</a>' for key, title, _ in sections)
     name = html.escape(counts["name"] or "a set of photographs")
-    page = (
+    return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>Audit of {name}</title><style>{_STYLE}</style>"
@@ -89,9 +99,6 @@ def write(found: audit.Audit, folder: str | Path, doubted: pd.DataFrame | None =
         "<code>findings.csv</code> beside this page, every count in <code>audit.json</code>.</p>"
         f"<nav>{links}</nav>{''.join(body for *_, body in sections)}</html>\n"
     )
-    path = folder / "report.html"
-    atomic.write_text(path, page)
-    return path
 
 
 CLASSES_NOTE = "Usable photographs, as the folders name them."

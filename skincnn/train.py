@@ -69,8 +69,21 @@ def fit(
     if not distribute.first():  # the lock is the first process's; this one reads and computes only
         return _fit(settings, protocols.prepare(settings, index, False), folder, 0, False)
     index = protocols.prepare(settings, index, verbose not in (0, "0"))
-    with atomic.alone_in(folder):
+    wanted = provenance.identity(settings, index[index["fold"].notna()])
+    # while another process trains there: not hours later
+    with atomic.alone_in(folder, lambda: _refuse_another(folder, wanted)):
         return _fit(settings, index, folder, verbose, tensorboard)
+
+
+def _refuse_another(folder: Path, wanted: dict) -> None:
+    """Where a folder holds a run, finished or not, of other settings or data."""
+    if not (folder / "config.json").is_file():
+        return
+    if changed := provenance.differences(runs.Run(folder).info, wanted):
+        raise runs.RunError(
+            f"{folder} holds another run: {'; '.join(changed)}. "
+            "Choose another folder, or remove this one."
+        )
 
 
 def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
@@ -85,11 +98,7 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
     run = runs.Run(folder)
     wanted = provenance.describe(settings, index, classes, settings.precision)
     if (folder / "config.json").is_file():
-        if changed := provenance.differences(run.info, wanted):
-            raise runs.RunError(
-                f"{folder} holds another run: {'; '.join(changed)}. "
-                "Choose another folder, or remove this one."
-            )
+        _refuse_another(folder, wanted)
         wanted["precision_used"] = run.info["precision_used"]
         if run.finished and (folder / "model.keras").is_file():
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # a kill came just before
