@@ -123,12 +123,12 @@ def decoded(content: bytes) -> str:
 
 
 def read(content: bytes) -> str:
-    from skincnn import data, shards, tfrecords
+    from skincnn import data, records, shards
 
     path = Path(config_place()) / "train0-4.tfrec"
     path.write_bytes(content)
     try:
-        for facts in map(tfrecords.facts, enumerate(shards.records(str(path)))):
+        for facts in records.read(shards.records(str(path))):
             if "\n" in facts["problem"]:
                 return f"two lines: {facts['problem']}"
         return "answered"

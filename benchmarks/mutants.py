@@ -47,6 +47,7 @@ TESTS = {
     "evaluate": ["evaluate"],
     "paired": ["paired"],
     "tfrecords": ["tfrecords_index", "tfrecords"],
+    "records": ["records", "tfrecords"],
     "stream": ["tfrecords", "train_shards"],
     "shards": ["shards", "tfrecords"],
 }

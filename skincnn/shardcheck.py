@@ -1,13 +1,12 @@
 """Whether shards have lost anything: each read whole, against its manifest or its own name."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 from tqdm import tqdm
 
-from skincnn import shards, tfrecords
+from skincnn import records, shards
 
 COLUMNS = ["shard", "records", "expected", "lost", "unreadable", "problem"]
 
@@ -36,11 +35,10 @@ def check(pattern: str | Path | Sequence[str | Path], progress: bool = True) -> 
     paths = shards.find(pattern)
     said = {place: shards.manifest(place) for place in map(shards.folder, paths)}
     rows, unreadable = [], []
-    with ThreadPoolExecutor() as pool:
-        for path in tqdm(paths, "checking shards", disable=not progress):
-            row, bad = _one(path, said[shards.folder(path)], pool)
-            rows.append(row)
-            unreadable += bad
+    for path in tqdm(paths, "checking shards", disable=not progress):
+        row, bad = _one(path, said[shards.folder(path)])
+        rows.append(row)
+        unreadable += bad
     for place, manifest in said.items():
         if shards.exists(f"{place}/{shards.WRITING}"):
             rows.append(
@@ -55,26 +53,17 @@ def check(pattern: str | Path | Sequence[str | Path], progress: bool = True) -> 
     return table
 
 
-def _one(path: str, said: dict, pool: ThreadPoolExecutor) -> tuple[dict, list[tuple[str, str]]]:
+def _one(path: str, said: dict) -> tuple[dict, list[tuple[str, str]]]:
     """What one shard holds."""
-    problem, count, batch, bad, name = "", 0, [], [], PurePosixPath(path).name
-
-    def opened() -> None:
-        for row in pool.map(tfrecords.facts, batch):
+    problem, count, bad, name = "", 0, [], PurePosixPath(path).name
+    try:
+        for row in records.read(shards.records(path, said)):
+            count += 1
             if row["problem"]:
                 called = row["image_id"] or f"record {row['record']}"
                 bad.append((f"{name}/{called}", row["problem"]))
-        batch.clear()
-
-    try:
-        for record in shards.records(path, said):
-            batch.append((count, record))
-            count += 1
-            if len(batch) == tfrecords.AT_ONCE:
-                opened()
     except shards.ShardError as error:
         problem = str(error).removeprefix(path).lstrip(": ")
-    opened()
     expected = shards.promised(path, said)
     listed = {shard["name"]: shard.get("sha256") for shard in said.get("shards", [])}
     if said and not problem:

@@ -5,24 +5,13 @@ The index has a row a record, with two columns more: `shard`, the number of its 
 them in a new order, and decodes what its fold asks for. What grows with a set is the index alone,
 about a kilobyte a record.
 
-| field of a record | the index's |
-|---|---|
-| `image` | the photograph's bytes, in any format that `images` decodes |
-| `image_name`, `image_id` | `name`, and `image_id` where it is one of the archive's |
-| `label`, or `target` and `benign_malignant` | `label`; "" where unknown |
-| `patient_id`, `lesion_id`, `source`, `split`, `group` | the same |
-| `age_approx`, `sex`, `anatom_site_general`, `…_challenge` | `age`, `sex`, `site` |
-
-Those of Kaggle's competition and its variants are all understood: a field may be missing, and −1 is
-unknown. Their numbers for sites and diagnoses differ from shard to shard, so they say nothing
-here: give the set's table (`facts`). What is decoded and batched comes from `stream`.
+What a record says, `records` reads; what is decoded and batched comes from `stream`.
 """
 
 import hashlib
 import itertools
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -36,24 +25,18 @@ from skincnn import (
     data,
     images,
     labelled,
-    labels,
     person,
+    records,
     relatives,
     shards,
     stream,
 )
 from skincnn.shards import find
 
-__all__ = ["clean", "dataset", "facts", "find", "load"]
+__all__ = ["clean", "dataset", "find", "load"]
 
 COLUMNS = [*data.COLUMNS, *person.COLUMNS, "shard", "record"]
-AT_ONCE = 256  # photographs opened at once, by threads
 _VERSION = 2  # of what is remembered of a shard
-_TARGETS = {"0": "benign", "1": "malignant"}
-_SEXES = {"0": "female", "1": "male"}  # as the 2020 shards number them
-_KEPT = ["record", "name", "image_id", "label", "split", "group", "patient_id", "lesion_id"]
-_KEPT += ["source", *person.COLUMNS]
-_KEPT += ["width", "height", "sha256", "problem", "plain", "bytes"]
 
 
 def load(
@@ -212,72 +195,13 @@ def _shard(path: str, said: dict) -> pd.DataFrame:
     name = f"shard_{hashlib.sha256(key.encode()).hexdigest()[:16]}.csv"
     store = config.local_dir() / "cache" / name
     if store.is_file():
-        kinds = {"record": int, "width": int, "height": int, "bytes": int, "plain": bool}
-        return pd.read_csv(store, keep_default_na=False, dtype={n: str for n in _KEPT} | kinds)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # a few at a time: the photographs of a whole shard need not be in memory
-        rows, batch = [], []
-        for number, record in enumerate(shards.records(path, said)):
-            batch.append((number, record))
-            if len(batch) == AT_ONCE:
-                rows += pool.map(facts, batch)
-                batch = []
-        rows += pool.map(facts, batch)
-    table = pd.DataFrame(rows, columns=_KEPT)
+        kinds = dict.fromkeys(records.COLUMNS, str)
+        kinds |= {"record": int, "width": int, "height": int, "bytes": int, "plain": bool}
+        return pd.read_csv(store, keep_default_na=False, dtype=kinds)
+    table = pd.DataFrame(records.read(shards.records(path, said)), columns=records.COLUMNS)
     table[person.COLUMNS] = person.read(table)
     atomic.remember(table, store)
     return table
-
-
-def facts(numbered: tuple[int, bytes]) -> dict:
-    """What the index keeps of a record."""
-    number, record = numbered
-    row = dict.fromkeys(_KEPT, "") | {"record": number, "plain": False, "bytes": len(record)}
-    row |= {"width": 0, "height": 0}
-    try:
-        said = shards.fields(record)
-    except shards.ShardError as error:
-        return row | {"problem": str(error)}
-    image = said.pop("image", b"")
-    known = {name: text for name, value in said.items() if (text := _text(value))}
-    row |= {n: known.get(n, "") for n in ("patient_id", "lesion_id", "source", "group")}
-    row["split"] = "test" if known.get("split") == "test" else "train"
-    name = known.get("image_name", known.get("image_id", ""))
-    ends = name.lower().endswith(tuple(images.EXTENSIONS))
-    row["name"] = str(PurePosixPath(name).with_suffix("")) if ends else name
-    row["image_id"] = labels.image_id(PurePosixPath(row["name"]).name)
-    row["label"] = _label(known)
-    row["age"] = known.get("age_approx", known.get("age", ""))
-    row["sex"] = _SEXES.get(known.get("sex", ""), known.get("sex", ""))
-    sites = [text for name, text in known.items() if "site" in name and not text.isdigit()]
-    row["site"] = next(iter(sites), "")
-    if not isinstance(image, bytes) or not image:
-        return row | {"problem": "no photograph in the record"}
-    row["sha256"] = hashlib.sha256(image).hexdigest()
-    try:
-        row["height"], row["width"], _ = images.decode(image).shape
-        row["plain"] = images.is_plain_jpeg(image)
-    except images.ImageProblem as problem:
-        row["problem"] = str(problem)
-    return row
-
-
-def _text(value) -> str:
-    """A field as text, "" for what is unknown."""
-    if isinstance(value, bytes):
-        text = value.decode("utf-8", "replace").strip()
-    else:
-        text = f"{value:g}" if isinstance(value, float) else str(value)
-    return "" if text == "-1" else text
-
-
-def _label(said) -> str:
-    """The class that a record's fields or a table's row name."""
-    for name in ("label", "dx", "class", "benign_malignant"):
-        if said.get(name):
-            return labels.name(said[name])
-    target = said.get("target", "")
-    return _TARGETS.get(target.removesuffix(".0"), target)
 
 
 def _short(paths: list[str]) -> list[str]:
@@ -310,7 +234,7 @@ def _joined(index: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[tuple[i
     for name in ("lesion_id", "source"):
         if name in said:
             found[name] = said[name]
-    found["label"] = said.apply(_label, axis=1)
+    found["label"] = said.apply(records.label, axis=1)
     if "patient_id" in said:
         found["patient_id"] = _patients(index["patient_id"], said["patient_id"])
     for name in found:

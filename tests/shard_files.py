@@ -15,6 +15,13 @@ def jpeg(seed=0, size=32, red=60):
     return buffer.getvalue()
 
 
+def png(size=(32, 32)):
+    """One of another format."""
+    buffer = io.BytesIO()
+    Image.new("RGB", size, (60, 90, 120)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def record(**fields):
     """A serialised example: bytes and texts as bytes, whole numbers as int64."""
     features = {}

@@ -1,6 +1,5 @@
 """What the index says of a set in shards, field by field."""
 
-import hashlib
 import io
 import json
 
@@ -8,112 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import shard_files
-import tensorflow as tf
 from PIL import Image
 
-from skincnn import data, shards, tfrecords
+from skincnn import data, records, shards, tfrecords
 
 
 def load(place, *facts, **options):
     return tfrecords.load(place, facts, progress=False, **options)
-
-
-def png(size=(32, 32)):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, (60, 90, 120)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-# --- one record -----------------------------------------------------------------------------
-
-
-def test_a_record_says_all_of_this_and_nothing_more():
-    photograph = shard_files.jpeg()
-    record = shard_files.record(
-        image=photograph,
-        image_name="folder/ISIC_0000007.JPG",
-        patient_id="IP_1",
-        lesion_id="IL_1",
-        source="clinic",
-        group="G",
-        split="test",
-        age_approx=45,
-        sex=1,
-        anatom_site_general="torso",
-        dx="mel",
-    )
-    assert tfrecords.facts((3, record)) == {
-        "record": 3,
-        "name": "folder/ISIC_0000007",
-        "image_id": "ISIC_0000007",
-        "label": "melanoma",
-        "split": "test",
-        "group": "G",
-        "patient_id": "IP_1",
-        "lesion_id": "IL_1",
-        "source": "clinic",
-        "age": "45",
-        "sex": "male",
-        "site": "torso",
-        "width": 32,
-        "height": 32,
-        "sha256": hashlib.sha256(photograph).hexdigest(),
-        "problem": "",
-        "plain": True,
-        "bytes": len(record),
-    }
-
-
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"image_id": "a.b"}, {"name": "a.b", "image_id": ""}),
-        ({"image_id": "x", "image_name": "ISIC_0000001"}, {"name": "ISIC_0000001"}),
-        ({"age": 30}, {"age": "30"}),
-        ({"age": 30, "age_approx": 40}, {"age": "40"}),
-        ({"sex": 0}, {"sex": "female"}),
-        ({"sex": "male"}, {"sex": "male"}),
-        ({"split": "train"}, {"split": "train"}),
-        ({"split": "validation"}, {"split": "train"}),
-        ({"anatom_site_general": 3, "site": "back"}, {"site": "back"}),
-        ({"patient_id": " IP_2 "}, {"patient_id": "IP_2"}),
-        ({"patient_id": b"\xff"}, {"patient_id": "\ufffd"}),
-        ({"class": "nevus"}, {"label": "nevus"}),
-        ({"class": "nevus", "label": "wart"}, {"label": "wart"}),
-        ({"label": "", "benign_malignant": "benign", "target": 1}, {"label": "benign"}),
-        ({"target": 7}, {"label": "7"}),
-        ({"target": "1.0"}, {"label": "malignant"}),
-        ({"image": png()}, {"plain": False, "problem": "", "width": 32}),
-        ({"image": png((40, 20))}, {"width": 40, "height": 20}),
-        ({"image": 7}, {"problem": "no photograph in the record", "sha256": "", "width": 0}),
-        ({"image": b""}, {"problem": "no photograph in the record"}),
-    ],
-    ids=str,
-)
-def test_fields_have_several_names_and_kinds(fields, expected):
-    row = tfrecords.facts((0, shard_files.record(**{"image": shard_files.jpeg()} | fields)))
-    assert {name: row[name] for name in expected} == expected
-
-
-def test_numbers_with_a_point_are_read_as_people_write_them():
-    features = {
-        "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[shard_files.jpeg()])),
-        "age_approx": tf.train.Feature(float_list=tf.train.FloatList(value=[45.0])),
-        "target": tf.train.Feature(float_list=tf.train.FloatList(value=[-1.0])),
-    }
-    example = tf.train.Example(features=tf.train.Features(feature=features))
-    row = tfrecords.facts((0, example.SerializeToString()))
-    assert (row["age"], row["label"]) == ("45", "")
-
-
-def test_a_photograph_that_cannot_be_decoded_keeps_what_is_known_of_it():
-    row = tfrecords.facts((0, shard_files.kaggle(1, 1, image=b"no picture")))
-    assert row["problem"] and row["label"] == "malignant" and row["image_id"] == "ISIC_0000001"
-    assert row["sha256"] == hashlib.sha256(b"no picture").hexdigest()
-    assert (row["width"], row["height"], row["plain"]) == (0, 0, False)
-    row = tfrecords.facts((5, b"no example"))
-    assert "no tf.train.Example" in row["problem"]
-    assert (row["record"], row["label"], row["width"], row["bytes"]) == (5, "", 0, 10)
 
 
 # --- a set ----------------------------------------------------------------------------------
@@ -148,7 +48,7 @@ def test_what_the_index_holds_besides_its_rows(tmp_path, home):
 
 def test_how_many_are_opened_at_once_changes_nothing(tmp_path, home, monkeypatch):
     whole = load(shard_files.folder(tmp_path / "one", shards=1, each=5))
-    monkeypatch.setattr(tfrecords, "AT_ONCE", 2)
+    monkeypatch.setattr(records, "AT_ONCE", 2)
     some = load(shard_files.folder(tmp_path / "two", shards=1, each=5))
     pd.testing.assert_frame_equal(some, whole)
     again = load(tmp_path / "two")  # as it is remembered
@@ -156,10 +56,16 @@ def test_how_many_are_opened_at_once_changes_nothing(tmp_path, home, monkeypatch
 
 
 def test_only_square_jpegs_can_be_decoded_directly(tmp_path, home):
-    wide = Image.open(io.BytesIO(png((40, 20))))
+    wide = Image.open(io.BytesIO(shard_files.png((40, 20))))
     buffer = io.BytesIO()
     wide.save(buffer, "JPEG")
-    pictures = [shard_files.jpeg(), png(), buffer.getvalue(), b"none", shard_files.jpeg(2, 24)]
+    pictures = [
+        shard_files.jpeg(),
+        shard_files.png(),
+        buffer.getvalue(),
+        b"none",
+        shard_files.jpeg(2, 24),
+    ]
     some = [shard_files.kaggle(i, image=content) for i, content in enumerate(pictures)]
     shard_files.shard(tmp_path / "a.tfrec", some)
     assert list(load(tmp_path)["direct"]) == [32, 0, 0, 0, 24]
