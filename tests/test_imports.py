@@ -111,6 +111,7 @@ LAYERS = (
         "results_cli",
         "serve_cli",
         "shards_cli",
+        "train_cli",
     },  # what the command line is made of
     {"cli", "series"},  # edges: nobody imports these
 )
@@ -243,6 +244,7 @@ WITHIN = {
     ("results_cli", "options"),
     ("shards_cli", "options"),
     ("serve_cli", "options"),
+    ("train_cli", "options"),
     ("answering", "batching"),
     ("answering", "uploads"),
     ("service", "answering"),
