@@ -175,7 +175,10 @@ def _extend(index, copies_for, operations, fold, seed, out, jobs, progress) -> p
             with atomic.writing(folder) as partial:
                 for label in copies["label"].unique():
                     (partial / label).mkdir(parents=True)
-                tasks = [(str(paths[row]), sources["file"][row], names) for row, names in plan]
+                tasks = [
+                    (paths[row], sources["file"][row], sources["sha256"][row], names)
+                    for row, names in plan
+                ]
                 draw = functools.partial(_draw, folder=partial, steps=steps, seed=seed)
                 facts = pd.DataFrame(_run(draw, tasks, jobs, progress), columns=FACTS)
                 manifest = copies[["file", "augmented_from", "label"]].join(facts)
@@ -241,7 +244,7 @@ def _finished(folder: Path, request: str, files: list[str]) -> pd.DataFrame | No
 
 def _run(draw, tasks: list, jobs: int | None, progress: bool) -> list[tuple[int, int, str]]:
     """`FACTS` of every copy, in order, whichever process drew it."""
-    total = sum(len(names) for _, _, names in tasks)
+    total = sum(len(names) for *_, names in tasks)
     jobs = workers.count(jobs or (1 if total < SMALL_JOB else None), len(tasks))
     chunk = min(32, len(tasks) // (8 * jobs)) or 1
     facts = []
@@ -259,9 +262,9 @@ def _run(draw, tasks: list, jobs: int | None, progress: bool) -> list[tuple[int,
 
 def _draw(task, folder: Path, steps: list, seed: int) -> list[tuple[int, int, str]]:
     """Write all copies of one photograph, which is decoded once; `FACTS` of each."""
-    path, file, names = task
+    path, file, sha256, names = task
     try:
-        photograph = Image.fromarray(images.decode(path))
+        photograph = Image.fromarray(images.decode(images.listed(path, sha256)))
     except images.ImageProblem as problem:
         raise images.ImageProblem(f"{path}: {problem}") from None
     facts = []

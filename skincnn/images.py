@@ -141,16 +141,38 @@ def resize(image: np.ndarray, size: int) -> np.ndarray:
     return _resized(Image.fromarray(image), size)
 
 
-def encode(path: Path, size: int) -> bytes:
-    """A photograph as shards hold it: an RGB JPEG of `size` × `size` pixels.
+def listed(path: Path, sha256: str) -> bytes:
+    """A file's bytes, if they are still those that an index tells of.
+
+    What is made of others would bear the name and the digest of a photograph that it does not show.
+
+    Args:
+        path: of the file.
+        sha256: as `Facts` has it; "" takes whatever is there.
 
     Raises:
-        ImageProblem: it cannot be used; the message names it.
+        ImageProblem: the file is gone, or was written anew.
+    """
+    content = _read(path)
+    if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+        raise ImageProblem("changed since the set was listed: run the same command again")
+    return content
+
+
+def encode(photograph: tuple[Path, str], size: int) -> bytes:
+    """A photograph as shards hold it: an RGB JPEG of `size` × `size` pixels.
+
+    Args:
+        photograph: its path and SHA-256, as `listed` takes them.
+        size: pixels a side.
+
+    Raises:
+        ImageProblem: it cannot be used, or is another than was listed; the message names it.
     """
     try:
-        small = Image.fromarray(read(path, size))
+        small = Image.fromarray(read(listed(*photograph), size))
     except ImageProblem as problem:
-        raise ImageProblem(f"{path}: {problem}") from None
+        raise ImageProblem(f"{photograph[0]}: {problem}") from None
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", **JPEG)
     return buffer.getvalue()

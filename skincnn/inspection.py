@@ -10,7 +10,9 @@ from tqdm import tqdm
 
 from skincnn import atomic, config, images
 
-_COLUMNS = ["file", "size", "mtime_ns", "width", "height", "sha256", "problem"]
+# What was copied over a file may bear its time, but not the time at which that was set (ctime).
+_STAMP = ["file", "size", "mtime_ns", "ctime_ns"]
+_FACTS = ["width", "height", "sha256", "problem"]
 
 
 class ChangedError(ValueError):
@@ -31,19 +33,21 @@ def photographs(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
     Raises:
         ChangedError: a file is gone.
     """
-    key = hashlib.sha256(f"{images.DECODER}\n{root}".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{images.DECODER} {_STAMP}\n{root}".encode()).hexdigest()[:16]
     store = config.local_dir() / "cache" / f"{key}.csv"
     rows = [
-        (file, stat.st_size, stat.st_mtime_ns) for file in files for stat in [_stat(root, file)]
+        (file, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        for file in files
+        for stat in [_stat(root, file)]
     ]
-    now = pd.DataFrame(rows, columns=_COLUMNS[:3])
-    known = pd.DataFrame(columns=_COLUMNS)
+    now = pd.DataFrame(rows, columns=_STAMP)
+    known = pd.DataFrame(columns=_STAMP + _FACTS)
     if store.is_file():
         known = pd.read_csv(store, keep_default_na=False, dtype={"sha256": str, "problem": str})
     facts = (
-        now.merge(known, on=_COLUMNS[:3], how="left")
+        now.merge(known, on=_STAMP, how="left")
         if len(known)
-        else now.reindex(columns=_COLUMNS)
+        else now.reindex(columns=_STAMP + _FACTS)
     )
     todo = facts.index[facts["sha256"].isna()]
     if len(todo):
@@ -56,8 +60,8 @@ def photographs(root: Path, files: list[str], progress: bool) -> pd.DataFrame:
                     done[i] = fact
         finally:
             # Also when interrupted: what was opened need not be opened again.
-            new = pd.DataFrame.from_dict(done, orient="index", columns=_COLUMNS[3:])
-            facts = facts.astype(object).combine_first(new)[_COLUMNS]
+            new = pd.DataFrame.from_dict(done, orient="index", columns=_FACTS)
+            facts = facts.astype(object).combine_first(new)[_STAMP + _FACTS]
             # A file that could not be read has no digest: permissions change without a trace.
             atomic.remember(facts[facts["sha256"].fillna("") != ""], store)
     kinds = {"file": str, "width": int, "height": int, "sha256": str, "problem": str}

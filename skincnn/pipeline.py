@@ -79,15 +79,15 @@ def _on_disk(index: pd.DataFrame, shape: tuple, hair_removal: bool, progress: bo
 def _decode_into(
     pixels: np.ndarray, index: pd.DataFrame, hair_removal: bool, progress: bool
 ) -> None:
-    def one(i: int, path: Path) -> None:
+    def one(i: int, path: Path, sha256: str) -> None:
         try:
-            small = images.read(path, pixels.shape[1])
+            small = images.read(images.listed(path, sha256), pixels.shape[1])
             pixels[i] = hair.remove(small) if hair_removal else small
         except images.ImageProblem as problem:
             raise images.ImageProblem(f"{path}: {problem}") from problem
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = pool.map(one, range(len(index)), data.paths(index))
+        jobs = pool.map(one, range(len(index)), data.paths(index), index["sha256"])
         for _ in tqdm(jobs, "decoding", len(index), disable=not progress):
             pass
 

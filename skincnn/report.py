@@ -131,16 +131,17 @@ class _Pictures:
     """Thumbnails by file, decoded when asked for, each once."""
 
     def __init__(self, index: pd.DataFrame):
-        self._places = dict(zip(index["file"], data.paths(index), strict=True))
+        places = zip(data.paths(index), index["sha256"], strict=True)
+        self._places = dict(zip(index["file"], places, strict=True))
         self._labels = dict(zip(index["file"], index["label"], strict=True))
         self._made: dict[str, str] = {}
 
     def figure(self, file: str, note: str = "") -> str:
         if file not in self._made:
             try:
-                picture = Image.fromarray(images.decode(self._places[file]))
+                picture = Image.fromarray(images.decode(images.listed(*self._places[file])))
             except images.ImageProblem as problem:
-                raise images.ImageProblem(f"{self._places[file]}: {problem}") from None
+                raise images.ImageProblem(f"{self._places[file][0]}: {problem}") from None
             picture.thumbnail((THUMB * 2, THUMB * 2))
             content = io.BytesIO()
             picture.save(content, "JPEG", quality=70)

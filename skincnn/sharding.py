@@ -97,7 +97,11 @@ def write(
             for number, part in enumerate(_planned(rows, count, seed))
         }
         todo = {name: part for name, part in parts.items() if name not in done}
-        places = [path for part in todo.values() for path in data.paths(part)]
+        places = [
+            one
+            for part in todo.values()
+            for one in zip(data.paths(part), part["sha256"], strict=True)
+        ]
         left = len(places)
         # before the first shard: one that is not noted yet must not read as a stranger's
         atomic.write_json(out / shards.WRITING, {"request": request, "shards": done})

@@ -76,7 +76,7 @@ def measure(index: pd.DataFrame, progress: bool = True) -> tuple[pd.DataFrame, n
 
     from skincnn import data
 
-    places = data.paths(index)
+    places = list(zip(data.paths(index), index["sha256"], strict=True))
     tasks = [places[at : at + AT_ONCE] for at in range(0, len(places), AT_ONCE)]
     jobs = 1 if len(places) < SMALL_JOB else workers.count(None, len(tasks))
     bar = tqdm(total=len(places), desc="sketching", disable=not progress)
@@ -87,7 +87,7 @@ def measure(index: pd.DataFrame, progress: bool = True) -> tuple[pd.DataFrame, n
                 parts.append(part)
                 bar.update(len(part[0]))
         except images.ImageProblem as problem:
-            raise data.DataError(f"{problem}; it was sound when the index was made") from None
+            raise data.DataError(f"{problem}; it was sound when the set was listed") from None
     rows = [row for part in parts for row in part[0]]
     levels, small = (np.concatenate([part[k] for part in parts]) for k in (1, 2))
     table = pd.DataFrame(rows).assign(**_brightness(levels), **_border(small))
@@ -107,18 +107,18 @@ def flags(sketches: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _open_some(paths: list[Path]) -> tuple[list[dict], np.ndarray, np.ndarray]:
+def _open_some(photographs: list[tuple[Path, str]]) -> tuple[list[dict], np.ndarray, np.ndarray]:
     """The files' own `Sketch` columns, luma histograms (N, 256) and thumbnails in colour."""
-    rows, levels, small = zip(*map(_open, paths), strict=True)
+    rows, levels, small = zip(*map(_open, photographs), strict=True)
     return list(rows), np.array(levels), np.array(small)
 
 
-def _open(path: Path) -> tuple[dict, list[int], np.ndarray]:
+def _open(photograph: tuple[Path, str]) -> tuple[dict, list[int], np.ndarray]:
     try:
-        content = path.read_bytes()
+        content = images.listed(*photograph)
         pixels = images.decode(content)
-    except (OSError, images.ImageProblem) as error:
-        raise images.ImageProblem(f"{path}: {error}") from None
+    except images.ImageProblem as problem:
+        raise images.ImageProblem(f"{photograph[0]}: {problem}") from None
     picture = Image.fromarray(pixels)
     luma = picture.convert("L")
     digest = hashlib.sha256(repr(pixels.shape).encode())

@@ -118,3 +118,16 @@ def test_two_sets_do_not_share_what_is_remembered(put, opened, tmp_path):
 
 
 # --- the table ------------------------------------------------------------------------------
+
+
+def test_another_file_of_the_same_size_and_time_is_opened(put, opened):
+    """As `rsync --times` and `cp --preserve` leave one."""
+    root = put({"a/1.bmp": odd_files.saved(odd_files.painted(), "BMP")})
+    before = data.load(root, progress=False)["sha256"][0]
+    path = root / "a/1.bmp"
+    stat, content = path.stat(), bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert path.stat().st_mtime_ns == stat.st_mtime_ns
+    assert data.load(root, progress=False)["sha256"][0] != before

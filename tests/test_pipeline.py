@@ -119,18 +119,18 @@ def test_auto_goes_to_disk_where_memory_is_short(index, monkeypatch):
 
 
 def test_an_interrupted_decoding_leaves_no_cache(index, home, monkeypatch):
-    original = images.read
+    original = images.listed
 
-    def interrupted(path, size):
+    def interrupted(path, sha256):
         if path.name.endswith("9.jpg"):
             raise KeyboardInterrupt
-        return original(path, size)
+        return original(path, sha256)
 
-    monkeypatch.setattr(images, "read", interrupted)
+    monkeypatch.setattr(images, "listed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         decode(index, cache="disk")
     assert not list(home.rglob("pixels_*"))
-    monkeypatch.setattr(images, "read", original)
+    monkeypatch.setattr(images, "listed", original)
     assert np.array_equal(decode(index, cache="disk"), decode(index, cache="memory"))
 
 
@@ -146,8 +146,10 @@ def test_a_file_that_vanished_or_broke_is_named(home, draw, tmp_path, cache):
     with pytest.raises(images.ImageProblem, match=f"{gone.name}: cannot be read: No such file"):
         decode(index, cache=cache)
     gone.write_bytes(b"text")
-    with pytest.raises(images.ImageProblem, match=f"{gone.name}: not a picture"):
+    with pytest.raises(images.ImageProblem, match=f"{gone.name}: changed since"):
         decode(index, cache=cache)
+    with pytest.raises(images.ImageProblem, match=f"{gone.name}: not a picture"):
+        decode(index.assign(sha256=""), cache=cache)
 
 
 def test_bad_arguments_name_their_choices(index):

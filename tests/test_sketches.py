@@ -18,7 +18,7 @@ def picture():
 
 def measured(path):
     """The sketch of one file."""
-    index = pd.DataFrame({"file": [path.name], "augmented_from": [""]})
+    index = pd.DataFrame({"file": [path.name], "augmented_from": [""], "sha256": [""]})
     index.attrs["root"] = path.parent
     table, small = sketches.measure(index, progress=False)
     assert small.shape == (1, 32, 32)
