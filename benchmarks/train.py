@@ -64,7 +64,7 @@ def published(folder: str, epochs: int) -> dict:
     import keras
     import tensorflow as tf
 
-    from skincnn import data, presets, train
+    from skincnn import data, fitting, presets
 
     root = data.load(folder, progress=False).attrs["root"]
     settings = presets.get("baseline", epochs=epochs)
@@ -84,7 +84,7 @@ def published(folder: str, epochs: int) -> dict:
     images, classes = len(training.file_paths), len(training.class_names)
     training = training.cache().shuffle(1000).prefetch(tf.data.AUTOTUNE)
     validation = validation.cache().prefetch(tf.data.AUTOTUNE)
-    model = train.compiled(settings, classes, "float32")
+    model = fitting.compiled(settings, classes, "float32")
     model.compile(keras.optimizers.Adam(), model.loss, metrics=["accuracy"])  # Keras's, not ours
     marks, scores = [], []
     _marking(

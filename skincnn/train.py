@@ -9,22 +9,18 @@ import shutil
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
 from skincnn import (
     atomic,
-    backbones,
-    checkpoints,
     config,
     data,
     distribute,
     evaluate,
-    fused,
+    fitting,
     leakage,
-    models,
     optimizers,
     person,
     pipeline,
@@ -123,19 +119,20 @@ def _fit(settings, index, folder: Path, verbose, tensorboard) -> runs.Run:
         before = None
     if wanted["precision_used"] == "auto":
         wanted["precision_used"] = precision.choose(
-            lambda dtype: compiled(settings, len(classes), dtype),
+            lambda dtype: fitting.compiled(settings, len(classes), dtype),
             training,
             show,
         )
     if distribute.first():
         atomic.write_json(folder / "config.json", wanted)
 
-    state = _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard)
+    kind = len(classes), wanted["precision_used"]
+    state = fitting.epochs(settings, kind, training, chooser, folder, before, verbose, tensorboard)
     del training
     if not distribute.first():
         distribute.wait_for(folder / "metrics.json")
         return run
-    model = _final(settings, len(classes), state.best_weights)
+    model = fitting.as_predicting(settings, len(classes), state.best_weights)
     with atomic.writing(folder / "model.keras") as temporary:
         model.save(temporary)
     wanted["parameters"] = model.count_params()
@@ -193,137 +190,12 @@ def default_folder(settings: config.RunConfig, index: pd.DataFrame) -> Path:
     return config.local_dir() / f"{index.attrs.get('name', 'data')}_{settings.preset}"
 
 
-def compiled(settings: config.RunConfig, classes: int, dtype: str, steps: int = 1) -> keras.Model:
-    """A network with fresh weights, or a backbone's own, ready for `fit`.
-
-    Args:
-        steps: training steps an epoch.
-    """
-    model = models.build(
-        settings.model,
-        classes,
-        settings.image_size,
-        settings.augment,
-        settings.seed,
-        dtype,
-        settings.weights,
-        settings.dropout,
-        person.WIDTH if settings.metadata else 0,
-    )
-    if settings.weights or settings.pretrain or settings.tuned < 1:
-        backbones.hold(model, settings.tuned)
-    return fused.fuse(optimizers.compile_model(model, settings, steps))
-
-
-def _train(settings, wanted, training, before, chooser, folder, verbose, tensorboard):
-    callbacks = []
-    if settings.plateau_patience:
-        callbacks.append(
-            keras.callbacks.ReduceLROnPlateau(
-                patience=settings.plateau_patience,
-                factor=settings.plateau_factor,
-                min_lr=settings.min_learning_rate,
-            )
-        )
-    if settings.early_stopping:
-        callbacks.append(keras.callbacks.EarlyStopping(patience=settings.early_stopping))
-
-    def save_history(history: list[dict]) -> None:
-        text = pd.DataFrame(history).to_csv(index=False, float_format="%.6g")
-        atomic.write_text(folder / "history.csv", text)
-
-    state = checkpoints.Checkpoints(
-        folder / "checkpoints",
-        settings.seed,
-        callbacks,
-        save_history,
-        settings.keep,
-        distribute.first(),
-    )
-    kind = len(wanted["classes"]), wanted["precision_used"], len(training)
-    model = state.resume()
-    distribute.agree(len(state.history), "the epochs that are done")
-    if model is None:
-        model = compiled(settings, *kind)
-        if before:
-            transfer.take_over(model, before)
-        if settings.initial_bias:
-            _start_at_shares(model, training.labels)
-        if settings.head_epochs:
-            transfer.warm_head(model, training, settings)
-    else:
-        fused.fuse(model)  # a file holds the plain network
-        if verbose not in (0, "0"):
-            print(f"Going on after epoch {len(state.history)} of {settings.epochs}.")
-    if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
-    if not state.stopped and len(state.history) < settings.epochs:
-        # What came before, features or a checkpoint's file, was made on one device; a network stays
-        # where it was built.
-        begun = _state(model) if distribute.spreads(settings.devices) else None
-        with distribute.over(settings.devices):
-            if begun:
-                model = compiled(settings, *kind)
-                _take(model, begun)
-            model.fit(
-                pipeline.stream(training, lambda: state.epoch),
-                validation_data=pipeline.stream(chooser),
-                initial_epoch=len(state.history),
-                epochs=settings.epochs,
-                callbacks=[*callbacks, state],
-                shuffle=False,  # the pipeline does
-                verbose=verbose,
-            )
-    if distribute.first():
-        save_history(state.history)  # a kill may have come between a checkpoint and its table
-    return state
-
-
-def _state(model: keras.Model) -> tuple[list, list]:
-    """The weights of a network and of its optimizer, as numpy."""
-    model.optimizer.build(model.trainable_variables)
-    rest = [keras.ops.convert_to_numpy(variable) for variable in model.optimizer.variables]
-    return model.get_weights(), rest
-
-
-def _take(model: keras.Model, state: tuple[list, list]) -> None:
-    """Go on from what `_state` gave of the same network."""
-    model.optimizer.build(model.trainable_variables)
-    model.set_weights(state[0])
-    for variable, value in zip(model.optimizer.variables, state[1], strict=True):
-        variable.assign(value)
-
-
 def _source(rows, classes, settings: config.RunConfig, show: bool, shuffle: bool = True):
     numbers = pipeline.labels(rows, classes)
     if optimizers.soft_labels(settings):
         numbers = np.eye(len(classes), dtype=np.float32)[numbers]
     people = person.vectors(person.of(rows)) if settings.metadata else None
     return pipeline.source(rows, numbers, settings, shuffle, people, show)
-
-
-def _start_at_shares(model: keras.Model, labels: np.ndarray) -> None:
-    """Let the classifier begin with the classes' shares: where one in fifty is a melanoma, the
-    first epochs would else learn nothing but that (Karpathy 2019, A recipe for training)."""
-    numbers = labels.argmax(axis=1) if labels.ndim == 2 else labels
-    classifier = model.get_layer("classifier")
-    kernel, bias = classifier.get_weights()
-    shares = np.bincount(numbers, minlength=len(bias)) / len(numbers)
-    classifier.set_weights([kernel, np.log(np.maximum(shares, 1 / len(numbers)))])
-
-
-def _final(settings: config.RunConfig, classes: int, weights: list[np.ndarray]) -> keras.Model:
-    """The network as it predicts: float32, without what is random in training."""
-    model = models.build(
-        settings.model,
-        classes,
-        settings.image_size,
-        weights=settings.weights if settings.weights.endswith(".keras") else "",
-        dropout=settings.dropout,
-        people=person.WIDTH if settings.metadata else 0,
-    )
-    model.set_weights(weights)
-    return model
 
 
 def _answer(model, source, rows, classes, settings, show: bool) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from skincnn import backbones, config, models, optimizers, pretrained, train
+from skincnn import backbones, config, fitting, models, optimizers, pretrained
 
 SMALLEST = (  # of each family, with random weights
     "ConvNeXtTiny",
@@ -145,12 +145,12 @@ def test_a_run_from_weights_holds_them_and_so_does_its_checkpoint(tmp_path, smal
     settings = config.RunConfig(
         model="MobileNetV3Small", image_size=48, weights=str(tmp_path / "own.weights.h5")
     )
-    model = train.compiled(settings, 3, "float32")
+    model = fitting.compiled(settings, 3, "float32")
     model.save(tmp_path / "model.keras")
     for one in (model, keras.saving.load_model(tmp_path / "model.keras")):
         moving = [w for w in one.trainable_variables if "batch_norm" in w.path]
         assert one.trainable_variables and not moving
-    free = train.compiled(settings.replace(weights=""), 3, "float32")
+    free = fitting.compiled(settings.replace(weights=""), 3, "float32")
     assert len(free.trainable_variables) > len(model.trainable_variables)
 
 

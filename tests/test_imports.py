@@ -99,7 +99,7 @@ LAYERS = (
         "sharding",
         "transfer",
     },  # batches for a backend
-    {"train", "explain", "export"},
+    {"fitting", "train", "explain", "export"},
     {"crossval", "experiments", "ablations", "rare", "robustness"},  # many runs
     {"batching", "uploads", "answering", "guard", "api", "listening", "service"},  # over HTTP
     {
@@ -244,6 +244,7 @@ WITHIN = {
     ("results_cli", "options"),
     ("shards_cli", "options"),
     ("serve_cli", "options"),
+    ("train", "fitting"),
     ("train_cli", "options"),
     ("answering", "batching"),
     ("answering", "uploads"),
