@@ -95,7 +95,7 @@ def write(
         network(np.zeros((1, size, size, 3), np.uint8))  # Keras exports only what was called
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for what it had once
-            network.export(temporary, format=_KERAS[kind], verbose=False, **more)
+            network.export(str(temporary), format=_KERAS[kind], verbose=False, **more)
         if kind == "onnx" and weights == "int8":
             quantise.onnx_weights(temporary)
         model = predictor.opened(temporary, said)
