@@ -1,9 +1,10 @@
 """What the project stands on: each direct dependency with its reason, last release and licence.
 
-    python benchmarks/dependencies.py > docs/dependencies.md
+    python benchmarks/dependencies.py
 
-Reasons are those of environment.yml; releases and licences are asked of the Python Package Index,
-so this needs the network.
+Makes the table in docs/dependencies.md again, and leaves the text around it. Reasons are those of
+environment.yml; releases and licences are asked of the Python Package Index, so this needs the
+network.
 """
 
 import importlib.metadata
@@ -18,14 +19,10 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAD = """# What it stands on
-
-Each direct dependency, why it is there, its last release when this page was made
-(`python benchmarks/dependencies.py`), and its licence. `requirements.txt` pins them and what they
-bring along; `pip-audit -r requirements.txt --no-deps` looks for known vulnerabilities in them.
-
-| package | extra | asked for | reason | last release | licence |
-|---|---|---|---|---|---|"""
+PAGE = ROOT / "docs/dependencies.md"
+HEAD = """| package | extra | asked for | reason | last release | licence |
+|---|---|---|---|---|---|
+"""
 
 
 def main() -> None:
@@ -39,15 +36,18 @@ def main() -> None:
     for extra, lines in project["optional-dependencies"].items():
         for line in lines:
             extra_of.setdefault(Requirement(line).name, extra)
-    print(HEAD)
+    rows = []
     for line in pip[:-1]:
         asked = Requirement(line)
         version, date = released(asked.name)
         extra = extra_of.get(asked.name, "")
-        print(
+        rows.append(
             f"| {asked.name} | {extra or 'always'} | `{asked.specifier}` | {reasons[line]} | "
-            f"{version}, {date} | {licence(asked.name)} |"
+            f"{version}, {date} | {licence(asked.name)} |\n"
         )
+    before, _, rest = PAGE.read_text("utf-8").partition(HEAD)
+    after = re.sub(r"\A(\|.*\n)*", "", rest)
+    PAGE.write_text(before + HEAD + "".join(rows) + after, "utf-8")
 
 
 def released(name: str) -> tuple[str, str]:
