@@ -1,10 +1,10 @@
 """What an audit costs: against only decoding every photograph once, and as sets grow.
 
-    python benchmarks/audit.py [--photographs FOLDER] [--rounds 3] [--largest 400000]
+    python benchmarks/audit.py [--photographs SET] [--rounds 3] [--largest 400000]
 
 First the whole of `audit.run` (shortcut classifier included) against decoding the same files with
 as many threads, in turn in one run. Then the search for copies alone, among 10,000, 100,000 and
-400,000 small pictures mixed from real ones (or from drawn ones where FOLDER is not given), with
+400,000 small pictures mixed from its photographs, with
 its peak memory: each size in a process of its own.
 """
 
@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from rows import row
@@ -24,32 +23,10 @@ from rows import row
 SIZES = (10_000, 100_000, 400_000)
 
 
-def index_of(folder: str | None):
-    """An index of a folder: of class folders, or HAM10000 as it unpacks (one flat folder)."""
-    import pandas as pd
-
-    from skincnn import data, relatives
-
-    if folder is None:
-        return data.usable(data.load("sample", progress=False))
-    table = Path(folder) / "HAM10000_metadata.csv"
-    if not table.is_file():
-        return data.usable(data.load(folder, progress=False))
-    facts = pd.read_csv(table)
-    index = pd.DataFrame({"file": "images/" + facts["image_id"] + ".jpg", "label": facts["dx"]})
-    index["split"], index["image_id"] = "train", facts["image_id"]
-    index["lesion_id"], index["width"], index["height"] = facts["lesion_id"], 0, 0
-    for name in ("patient_id", "source", "problem", "augmented_from", "sha256"):
-        index[name] = ""
-    index["group"] = relatives.groups(index)
-    index.attrs = {"root": str(Path(folder).resolve()), "name": Path(folder).name}
-    return index
-
-
 def cost(folder: str | None, rounds: int) -> None:
     from skincnn import audit, data, images
 
-    index = index_of(folder)
+    index = data.usable(data.load(folder, progress=False))
     places = data.paths(index)
     ratios = []
     for number in range(rounds):
@@ -93,7 +70,7 @@ def search(folder: str | None, n: int) -> None:
 
     from skincnn import data, duplicates, images
 
-    places = data.paths(index_of(folder))[:3000]
+    places = data.paths(data.usable(data.load(folder, progress=False)))[:3000]
     pictures = (Image.fromarray(images.decode(place)).convert("L") for place in places)
     base = np.stack([duplicates.thumbnail(picture) for picture in pictures])
     small = mixed(base, n)
@@ -109,7 +86,7 @@ def search(folder: str | None, n: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photographs", help="a set, or HAM10000's folder; default: the sample")
+    parser.add_argument("--photographs", help="a set; default: as data.load finds it")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--largest", type=int, default=SIZES[-1])
     parser.add_argument("--search", type=int, help=argparse.SUPPRESS)
