@@ -8,6 +8,7 @@ import base64
 import html
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -62,11 +63,16 @@ def execute(notebook: nbformat.NotebookNode, folder: Path) -> str:
         resources={"metadata": {"path": folder}},
     )
     problem = ""
-    try:
-        client.execute()
-    except (CellControlSignal, DeadKernelError) as error:
-        name = getattr(error, "ename", type(error).__name__)
-        problem = f"failed: {name}: {getattr(error, 'evalue', error)}"
+    # What a kernel itself writes, start-up lines mostly, is worth reading when it died.
+    with tempfile.TemporaryFile() as said:
+        try:
+            client.execute(stderr=said)
+        except (CellControlSignal, DeadKernelError) as error:
+            name = getattr(error, "ename", type(error).__name__)
+            problem = f"failed: {name}: {getattr(error, 'evalue', error)}"
+            if isinstance(error, DeadKernelError):
+                said.seek(0)
+                print(said.read().decode(errors="replace"), file=sys.stderr)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             # Progress bars and TensorFlow's start-up lines: of the moment, not of the story.
