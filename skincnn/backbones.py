@@ -6,6 +6,7 @@ that what is saved takes pixels in 0…255 as every other network here does.
 
 import contextlib
 import random
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -146,7 +147,9 @@ def flat(model: keras.Model) -> list[keras.layers.Layer]:
 
 def _imagenet(name: str, make, options: dict) -> keras.Model:
     try:
-        return make(weights=IMAGENET, **options)
+        with warnings.catch_warnings():  # any size takes the weights of 224 pixels, as it should
+            warnings.filterwarnings("ignore", message=".*Weights for input shape")
+            return make(weights=IMAGENET, **options)
     except Exception as error:  # whatever urllib, ssl and h5py raise
         raise WeightsError(
             f"{name}'s ImageNet weights are not in {home() / 'models'} and could not be fetched "

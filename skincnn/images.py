@@ -32,6 +32,8 @@ MIN_SIDE = 16  # below this there is nothing to see, only something to enlarge
 
 # Our own limit is tighter than the one Pillow warns at.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Of damaged EXIF only the orientation is wanted; without one a photograph stands as it is.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.TiffImagePlugin")
 
 
 class ImageProblem(ValueError):
