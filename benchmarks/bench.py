@@ -33,7 +33,7 @@ USUAL = {  # name -> its words; in all about half an hour on two cores
     "balance": ["balance.py", "--rounds", "3", "--copies", "1800"],
     "audit": ["audit.py", "--largest", "100000"],
     "evaluate": ["evaluate.py"],
-    "shards": ["shards.py", "--data", "sample", "--shards", "8"],
+    "shards": ["shards.py", "--shards", "8"],
     "processes": ["processes.py", "--pairs", "2"],
     "service": ["service.py", RUN, "--requests", "200"],
     "answer": ["answer.py", RUN, "--rounds", "3"],

@@ -1,6 +1,6 @@
 """Shards: how fast they are read and written, and whether memory grows with their number.
 
-python benchmarks/shards.py --data ham10000
+python benchmarks/shards.py [--data ham10000]
 
 Reading is compared with TensorFlow decoding the same JPEGs from memory and nothing else, in turn.
 Memory is the peak of a process of its own that trains for an epoch, and of one that predicts, on
@@ -29,7 +29,7 @@ ARCHIVE = 550_000  # photographs, about as many as the ISIC archive has; most ar
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", default="ham10000", help="a set of files")
+    parser.add_argument("--data", help="a set of files; default: the one that data.load finds")
     parser.add_argument("--shards", type=int, default=16)
     parser.add_argument("--keep", type=Path, help="where the shards go, and stay")
     parser.add_argument("--only", choices=("write", "read", "memory"))
@@ -49,7 +49,7 @@ def main() -> None:
             memory(place, Path(temporary))
 
 
-def write(name: str, place: Path, shards: int, tell: bool) -> Path:
+def write(name: str | None, place: Path, shards: int, tell: bool) -> Path:
     """Write the set; told are the rate, and what the whole ISIC archive would take at it."""
     from skincnn import data, sharding
 
