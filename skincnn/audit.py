@@ -228,7 +228,7 @@ def suspicious(table: pd.DataFrame) -> pd.DataFrame:
     other = sure.argmax(axis=1)
     most = sure[row, other]
     found = facts.assign(suggested=names[other], p_label=own, p_suggested=most, margin=most - own)
-    found = found[(most > own) & (most > 0)]
+    found = found[most > own]
     return found.sort_values("margin", ascending=False, ignore_index=True)
 
 

@@ -294,6 +294,8 @@ def test_every_change_is_listed_with_its_reason():
          ""),
     ]  # fmt: skip
     assert list(changes) == ["file", "action", "reason", "label", "new_label", "kept"]
+    assert list(changes.index) == list(range(len(changes)))
+    assert changes["file"].is_monotonic_increasing
     assert dict(zip(clean["file"], clean["label"], strict=True)) == {
         "wart/1": "nevus",
         "nevus/1": "nevus",

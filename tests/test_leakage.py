@@ -28,6 +28,9 @@ def test_siblings_finds_a_copy_on_the_other_side_and_nothing_else(index):
     assert one["siblings"].tolist() == [1] and list(one) == ["file", "label", "siblings"]
     inside = copy.assign(fold=pd.array([0], "Int64"))  # both held out: nothing leaks
     assert not len(leakage.siblings(pd.concat([split, inside], ignore_index=True)))
+    second = split.assign(fold=(split["fold"] == 0).astype("Int64"))  # the same, by another number
+    leaks = leakage.siblings(pd.concat([second, copy], ignore_index=True), fold=1)
+    assert leaks["siblings"].tolist() == [1] and leaks["file"].tolist() == source["file"].tolist()
 
 
 # --- the guard -----------------------------------------------------------------------------------
