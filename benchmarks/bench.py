@@ -15,6 +15,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -68,16 +69,17 @@ def main() -> None:
         words = [sys.executable, "-u", str(HERE / script), *more]
         print(f"\n--- python benchmarks/{shlex.join([script, *more])}", flush=True)
         rows, began = [], time.perf_counter()
-        process = subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        for line in process.stdout:
-            if line.startswith("| "):
-                rows.append(f"| {name} {line.strip()}")
-            else:
-                print(line, end="", flush=True)
-        if process.wait():
-            failed.append(name)
+        with tempfile.TemporaryFile("w+") as aside:  # TensorFlow's talk, and why one failed
+            process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=aside, text=True)
+            for line in process.stdout:
+                if line.startswith("| "):
+                    rows.append(f"| {name} {line.strip()}")
+                else:
+                    print(line, end="", flush=True)
+            if process.wait():
+                aside.seek(0)
+                print("".join(aside.readlines()[-20:]), end="", flush=True)
+                failed.append(name)
         print(f"({(time.perf_counter() - began) / 60:.1f} min)", flush=True)
         table += rows
         if asked.write and rows:
