@@ -25,6 +25,7 @@ class _Model(NamedTuple):
     classify: Callable
     metadata: bool  # whether it takes what is known of the persons
     about: dict  # for a program
+    learnt: str  # the name of the set it was trained on, "" where nobody knows
 
 
 @predicting.command("predict")
@@ -76,12 +77,12 @@ def classify(
     classes, failed, sent, told = answering.classes, 0, Counter(), []
     if submission:
         predict.submission("a", [0.0] * len(classes), classes)  # refused before hours of work
-    total, stream = _answers(answering, place, strangers_to, facts, skip_damaged)
+    total, name, stream = _answers(answering, place, strangers_to, facts, skip_damaged)
     with contextlib.ExitStack() as stack:
         tables = []
         for path, header in ((csv, predict.header(classes)), (submission, predict.SUBMISSION)):
             tables.append(stack.enter_context(predict.table(path, header)) if path else None)
-        for name, shown, said, problem, known in tqdm(
+        for file, shown, said, problem, known in tqdm(
             stream, "classifying", total, disable=total < 64
         ):
             if problem:
@@ -92,7 +93,7 @@ def classify(
             probabilities = getattr(said, "probabilities", said)
             sent[predict.short(shown)] += 1
             if csv:
-                tables[0](predict.row(name, probabilities, classes, answering.seed, known))
+                tables[0](predict.row(file, probabilities, classes, answering.seed, known))
             if submission:
                 tables[1](predict.submission(shown, probabilities, classes))
             if as_json:
@@ -107,6 +108,12 @@ def classify(
             print(f"{sent.total()} photographs → {path}")
     if submission and (again := [name for name, times in sent.items() if times > 1]):
         print(f"{len(again)} names stand there twice, {again[0]!r} first", file=sys.stderr)
+    if answering.learnt and answering.learnt == name:
+        print(
+            f"The model learnt from {name}: its answers to photographs it has seen measure nothing "
+            "(its run's predictions.csv has those of what was held out).",
+            file=sys.stderr,
+        )
     print(options.NOTICE, file=sys.stderr)
     raise typer.Exit(1 if failed else 0)
 
@@ -132,6 +139,7 @@ def _opened(model: Path | None, endpoint: str) -> _Model:
             answers.verdicts,
             False,
             {"file": endpoint or str(model), **about},
+            facts.source.get("data", ""),
         )
     from skincnn import runs
 
@@ -139,7 +147,13 @@ def _opened(model: Path | None, endpoint: str) -> _Model:
     settings = run.config
     about = {"file": str(model), "name": run.name}
     return _Model(
-        run.classes, settings.image_size, settings.seed, run.classify, settings.metadata, about
+        run.classes,
+        settings.image_size,
+        settings.seed,
+        run.classify,
+        settings.metadata,
+        about,
+        run.info.get("data", {}).get("name", ""),
     )
 
 
@@ -165,8 +179,8 @@ def _line(said, classes: Sequence[str]) -> str:
 
 
 def _answers(model: _Model, place: str, strangers_to: str | None, tables, skip_damaged: bool):
-    """How many photographs there are, and of each: its name in the set, the one to show a person,
-    what is said, problem, what is known."""
+    """How many photographs there are, their set's name ("" of those strange to a model's), and of
+    each: its name in the set, the one to show a person, what is said, problem, what is known."""
     from skincnn import images, predict
 
     path = Path(place)
@@ -176,10 +190,11 @@ def _answers(model: _Model, place: str, strangers_to: str | None, tables, skip_d
         root = path if path.is_dir() else path.parent
         known = _outside_labels(path, files, model.classes)
         answers = predict.answers(files, model.classify, model.image_size)
-        return len(files), (
-            (name := answer.file.relative_to(root).as_posix(), *answer, known.get(name, {}))
+        stream = (
+            (file := answer.file.relative_to(root).as_posix(), *answer, known.get(file, {}))
             for answer in answers
         )
+        return len(files), root.resolve().name, stream
     return _answers_of_set(model, place, strangers_to, tables, skip_damaged)
 
 
@@ -211,7 +226,7 @@ def _answers_of_set(model: _Model, place: str, strangers_to: str | None, tables,
     from skincnn import config, data, person, predict
 
     index = options.load(place, facts=tables, skip_damaged=skip_damaged)
-    index = data.usable(index)
+    index, name = data.usable(index), index.attrs["name"] if strangers_to is None else ""
     if strangers_to is not None:
         from skincnn import transfer
 
@@ -238,7 +253,8 @@ def _answers_of_set(model: _Model, place: str, strangers_to: str | None, tables,
             for at, answers in batches
             for row, answer in zip(at, answers, strict=True)
         )
-        return len(index), answered
+        return len(index), name, answered
     answers = predict.answers(data.paths(index), model.classify, model.image_size, people=people)
     files = index["file"]
-    return len(index), ((files[row], *answer, known(row)) for row, answer in enumerate(answers))
+    answered = ((files[row], *answer, known(row)) for row, answer in enumerate(answers))
+    return len(index), name, answered

@@ -14,7 +14,9 @@ results = typer.Typer()
 @results.command("card")
 def model_card(
     run: Annotated[Path, typer.Argument(help="A run or a cross-validation.")],
-    out: Annotated[Path, typer.Option(help="Where the card goes.")] = Path("MODEL_CARD.md"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the card goes; default: MODEL_CARD.md beside it.")
+    ] = None,
     source: Annotated[
         str | None, typer.Option("--data", help="The set: figures by skin tone, age, … too.")
     ] = None,
@@ -31,6 +33,7 @@ def model_card(
 
     facts = options.facts_of(source, "skin_tone", quiet=False) if source else None
     elsewhere = runs.Run(outside).metrics if outside else None
+    out = out or run / "MODEL_CARD.md"
     atomic.write_text(out, cards.card(run, facts, elsewhere))
     print(out)
 

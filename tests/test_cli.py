@@ -444,6 +444,17 @@ def test_predict_answers_only_for_strangers_to_a_set(trained, skincnn, tiny, tmp
     assert code == BAD and "nothing that is not related" in err
 
 
+def test_predict_says_where_a_model_has_seen_what_it_is_asked(
+    trained, skincnn, tiny, tmp_path, monkeypatch
+):
+    """Of the set's folder, and of the set by its name; not of others."""
+    monkeypatch.setenv(config.DATA_VARIABLE, str(tiny.parent))
+    for place, said in ((tiny, True), (tiny.name, True), (tiny / "Test", False)):
+        words = ["predict", place, "--model", trained[0], "--csv", tmp_path / "p.csv"]
+        code, _, err = skincnn(*words)
+        assert code == GOOD and (f"learnt from {tiny.name}:" in err) == said
+
+
 def test_predict_names_one_bad_photograph_and_answers_for_the_rest(
     trained, skincnn, tiny, tmp_path
 ):
@@ -539,6 +550,7 @@ def test_several_as_one_and_its_card(skincnn, refused, tmp_path):
     assert skincnn("card", out, "--outside", out, "--out", card)[0] == GOOD
     assert "On another collection" in card.read_text()
     assert "metrics.json" in refused("card", out, "--outside", tmp_path, "--out", card)
+    assert skincnn("card", out)[1] == f"{out / 'MODEL_CARD.md'}\n"
     assert "stands there twice" in refused("ensemble", one, one, "--out", out)
     assert "inner parts" in refused("ensemble", one, other, "--out", out, "--how", "weighted")
     assert "give its members" in refused("ensemble", out, one, "--out", tmp_path / "more")
