@@ -11,7 +11,7 @@ WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY skincnn ./skincnn
 # google-cloud-storage fetches gs:// models; the rest of the extra `cloud` deploys, and is not needed.
-RUN pip install ".[serve]" "google-cloud-storage>=3" && rm -rf /app/*
+RUN pip install ".[serve]" "google-cloud-storage>=3.12" && rm -rf /app/*
 
 RUN useradd --system --uid 10001 skincnn
 USER skincnn

@@ -204,6 +204,10 @@ def _digest_of_folder(folder: Path, text: str) -> str:
 
 def _read_folder(folder: Path) -> Facts:
     if not (folder / SEAL).is_file():
+        if (folder / "config.json").is_file():
+            raise ArtefactError(
+                f"{folder}: a run, not an exported model: `skincnn export {folder} --to onnx` first"
+            )
         raise ArtefactError(
             f"{folder}: no {SEAL} in it: not a SavedModel of `skincnn export`, or not all of it"
         )

@@ -58,7 +58,7 @@ def main() -> None:
     # TensorFlow's start-up lines help nobody who typed a command.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app()
+        sys.exit(app(prog_name="skincnn", standalone_mode=False))
     except KeyboardInterrupt:
         sys.exit(130)
     except ModuleNotFoundError as error:
@@ -66,11 +66,27 @@ def main() -> None:
         print(f"skincnn: {error.name} is missing: pip install 'skincnn[{extra}]'", file=sys.stderr)
         sys.exit(2)
     except Exception as error:
+        if hasattr(error, "format_message"):  # typer's: its base class is in no public module
+            print(_misused(error), file=sys.stderr)
+            sys.exit(error.exit_code)
         foreign = type(error).__module__.startswith("tensorflow")  # has a tree of errors of its own
         if not foreign and not isinstance(error, (ValueError, OSError, RuntimeError, MemoryError)):
             raise
         print(f"skincnn: {atomic.explained(error)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _misused(error: typer.BadParameter) -> str:
+    """What typer says of a wrong command, option or value, in one line; the help where it asks."""
+    said, ctx = error.format_message(), getattr(error, "ctx", None)
+    if "\n" in said.strip() and ctx and said == ctx.get_help():  # a group alone
+        return said
+    said = " ".join(said.replace("Value error, ", "").split()).rstrip(".")
+    said = said.replace("Input should", "must").partition(", unable to")[0]
+    if hasattr(error.__cause__, "errors"):  # a validator's, which leaves out what it was given
+        given = repr(error.__cause__.errors()[0]["input"])
+        said += "" if given in said else f", not {given}"
+    return f"skincnn: {said} ({ctx.command_path if ctx else 'skincnn'} --help)"
 
 
 @app.command()

@@ -84,13 +84,16 @@ def find(name_or_folder: str | Path | None = None) -> tuple[str, Path]:
             return "sample", config.sample_dir()
         raise DataError(f"The set 'isic9' is not in {config.raw_dir()}. {_HOW_TO}")
     folder = Path(name_or_folder).expanduser()
+    beside = [p for p in (variable, config.raw_dir()) if p is not None]
     if not folder.exists():  # another set beside those, by its folder's name
-        beside = [p for p in (variable, config.raw_dir()) if p is not None]
         folder = next((p / folder for p in beside if (p / folder).is_dir()), folder)
     if folder.is_file() and folder.suffix == ".csv":
         return folder.resolve().parent.name, folder.resolve()
     if not folder.is_dir():
-        names = ", ".join(NAMES)
+        found = {
+            p.name for place in beside if place.is_dir() for p in place.iterdir() if p.is_dir()
+        }
+        names = ", ".join([*NAMES, *sorted(n for n in found - {*NAMES} if n[0].isalnum())])
         raise DataError(f"{str(name_or_folder)!r} is no folder and no set ({names}). {_HOW_TO}")
     return folder.resolve().name, folder.resolve()
 

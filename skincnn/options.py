@@ -11,11 +11,21 @@ import typer
 from skincnn import config, presets
 
 NOTICE = config.NOTICE
+
+
+def _there(name: str | None) -> str | None:
+    """Refuses a set that is nowhere while the line is read: before TensorFlow, in no time."""
+    shards_in(name)
+    return name
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")]
 Data = Annotated[
     str | None,
     typer.Option(
-        "--data", help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample."
+        "--data",
+        help="A folder, isic9 or sample. Default: SKINCNN_DATA, data/raw, sample.",
+        callback=_there,
     ),
 ]
 Facts = Annotated[

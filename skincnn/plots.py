@@ -6,6 +6,7 @@ make their own figure and return an array of `Axes`. Importing this module sets 
 The figures of what came of a training are in `plots_results`, others in `plots_…`.
 """
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from skincnn import atomic, data, images
 
@@ -80,6 +81,8 @@ def legend_above(ax: Axes, **options) -> None:
 def percent(*axes: Axis) -> None:
     """Write the shares 0…1 along each axis (`ax.xaxis`, `ax.yaxis`) as whole per cents."""
     for axis in axes:
+        if axis.get_scale() == "linear":
+            axis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10]))  # no 2.5, no 7.5
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
 
 
@@ -119,6 +122,8 @@ def photographs(
     if titles is not None and len(titles) != len(pictures):
         raise ValueError(f"{len(titles)} titles for {len(pictures)} photographs")
     columns = min(columns, len(pictures))
+    if titles is not None:  # a little under 0.08 inches a letter
+        titles = ["\n".join(_wrapped(title, int(side / 0.075))) for title in titles]
     rows = -(-len(pictures) // columns)
     room = 0.0 if titles is None else 0.19 * (1 + max(t.count("\n") for t in titles))
     _, axes = plt.subplots(
@@ -134,6 +139,10 @@ def photographs(
         if titles is not None:
             axes[at].set_title(titles[at], fontsize=9, fontweight="normal", loc="center", pad=3)
     return axes[: len(pictures)]
+
+
+def _wrapped(title: str, letters: int) -> list[str]:
+    return [part for line in title.split("\n") for part in textwrap.wrap(line, letters) or [""]]
 
 
 def gallery(index: pd.DataFrame, per_class: int = 1, columns: int = 5, seed: int = 0) -> np.ndarray:

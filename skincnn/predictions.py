@@ -271,8 +271,10 @@ def _check(frame: "pd.DataFrame", where: str | Path, lines: Sequence[int] = ()) 
     refuse(
         np.array([labels.column(label) not in known for label in frame["label"]]),
         lambda at: (
-            f"label {frame['label'].iloc[at]!r} is not among the classes: "
-            f"{', '.join(classes(frame.iloc[:0]))}"
+            f"label {label!r} is not among the classes: {', '.join(classes(frame.iloc[:0]))}; "
+            "--map FILE says what it means (from,to; an empty `to` leaves it out)"
+            if (label := frame["label"].iloc[at])
+            else "no true label: only what is labelled can be scored"
         ),
     )
     refuse(

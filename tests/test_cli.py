@@ -3,6 +3,7 @@
 import importlib.metadata
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -110,8 +111,9 @@ def test_help_names_the_commands_and_the_warning(skincnn):
     [
         (("fly",), "No such command 'fly'"),
         (("train", "--preset", "vgg"), "'vgg' is not one of 'baseline'"),
-        (("train", "--epochs", "0"), "'--epochs'"),
-        (("train", "--epochs", "many"), "'--epochs'"),
+        (("train", "--epochs", "0"), "'--epochs': must be greater than or equal to 1, not '0'"),
+        (("train", "--epochs", "many"), "'--epochs': must be a valid integer, not 'many'"),
+        (("train", "--epcohs", "2"), "--epochs) (skincnn train --help)"),
         (("train", "--image-size", "8"), "'--image-size'"),
         (("train", "--precision", "float8"), "'float8'"),
         (("download", "imagenet"), "'imagenet'"),
@@ -124,10 +126,19 @@ def test_help_names_the_commands_and_the_warning(skincnn):
         (("predict", "photo.jpg"), "give --model FILE, or --endpoint"),
     ],
 )
-def test_what_cannot_be_typed_is_refused_by_name(skincnn, arguments, named):
-    code, out, err = skincnn(*arguments)
-    assert (code, out) == (BAD, "")
-    assert named in err
+def test_what_cannot_be_typed_is_refused_by_name(refused, arguments, named):
+    assert named in refused(*arguments)
+
+
+def test_a_set_that_is_nowhere_is_refused_before_anything_heavy(tmp_path):
+    (tmp_path / "sets" / "moles").mkdir(parents=True)
+    code = "import sys; from skincnn import cli; sys.argv = sys.argv[:1] + {}; cli.main()"
+    for words in (["train"], ["cv"], ["experiment", "leakage"]):
+        command = [sys.executable, "-c", code.format([*words, "--data", "nowhere"])]
+        variables = {**os.environ, config.DATA_VARIABLE: str(tmp_path / "sets")}
+        done = subprocess.run(command, capture_output=True, text=True, env=variables)
+        assert done.returncode == BAD and done.stderr.count("\n") == 1, done.stderr
+        assert "'nowhere' is no folder and no set (isic9, sample, moles)" in done.stderr
 
 
 def test_ctrl_c_is_130(skincnn, monkeypatch):
@@ -479,7 +490,7 @@ def test_predict_refuses_what_is_not_there(refused, trained, tiny, tmp_path):
     run = trained[0]
     assert "gone.jpg: no such file" in refused("predict", tmp_path / "gone.jpg", "--model", run)
     assert "no photographs" in refused("predict", tmp_path, "--model", run)
-    assert "config.json: no such file" in refused("predict", tiny, "--model", tmp_path)
+    assert "config.json: no such file: no run here" in refused("predict", tiny, "--model", tmp_path)
     without = copied(run, tmp_path)
     (without / "model.keras").unlink()
     assert "model.keras: no such file; weights are not kept in git" in refused(

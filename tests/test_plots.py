@@ -1,5 +1,7 @@
 """What a reader sees of each figure: the texts, bar lengths and curves are those of the table."""
 
+import itertools
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -119,3 +121,26 @@ def test_bars_are_drawn_where_they_are_told(index):
     assert plots.class_counts(index, ax=ax) is ax
     assert plt.get_fignums() == [figure.number]
     figure.draw_without_rendering()
+
+
+def test_titles_stay_over_their_own_photographs():
+    pictures = [np.zeros((60, 80, 3), np.uint8)] * 5
+    axes = plots.photographs(pictures, ["pigmented benign keratosis"] * 4 + ["two\nlines"])
+    axes[0].figure.draw_without_rendering()
+    boxes = [ax.title.get_window_extent() for ax in axes]
+    assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
+    assert axes[4].get_title() == "two\nlines"
+
+
+@pytest.mark.parametrize("top", [0.06, 0.2, 0.65, 1])
+def test_per_cents_say_what_they_stand_at(top):
+    ax = plots.new_axes(6, 3)
+    ax.plot([0.48, 0.65], [0, top])
+    plots.percent(ax.xaxis, ax.yaxis)
+    ax.figure.draw_without_rendering()
+    for axis in (ax.xaxis, ax.yaxis):
+        said = [
+            float(text.get_text().removesuffix(" %").replace("−", "-"))
+            for text in axis.get_ticklabels()
+        ]
+        np.testing.assert_allclose(np.array(said) / 100, axis.get_ticklocs(), atol=1e-9)

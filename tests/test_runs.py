@@ -31,6 +31,7 @@ def test_a_run_tells_the_command_that_makes_it_again(changes, seeds, tmp_path, m
         raise KeyboardInterrupt
 
     monkeypatch.setattr(options, "load", lambda name, *others: name)
+    monkeypatch.setattr(options, "shards_in", lambda name: None)  # no set is needed
     for module, function in ((crossval, "run"), (train, "fit")):
         monkeypatch.setattr(module, function, stand_in)
     typer.testing.CliRunner().invoke(cli.app, [*words[1:], "--json", "--out", str(tmp_path)])

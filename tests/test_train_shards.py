@@ -179,7 +179,7 @@ def test_a_run_that_knew_less_of_the_persons_is_another_run(place, home, tmp_pat
 def test_hair_is_removed_once(place, home, tmp_path):
     index = tfrecords.load(place, progress=False)
     run = fit(SMALL.replace(hair_removal=True, epochs=1), index, tmp_path / "run")
-    _, stream = predict_cli._answers_of_set(
+    *_, stream = predict_cli._answers_of_set(
         predict_cli._opened(run.folder, ""), str(place), None, None, False
     )
     found = {name: answer[1] for name, _, answer, *_ in stream}
