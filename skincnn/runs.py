@@ -176,7 +176,7 @@ class Run:
         path = self.folder / name
         if not path.is_file():
             hint = "; weights are not kept in git, train to make them" if "model" in name else ""
-            if not (self.folder / "config.json").is_file():
+            if name == "config.json":
                 hint = ": no run here; `skincnn train … --out FOLDER` makes one"
             raise RunError(f"{path}: no such file{hint}")
         return path
